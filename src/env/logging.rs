@@ -1,0 +1,171 @@
+//! Log lines: to stderr, for a person at a terminal, for the journal, or as JSON.
+
+use std::{
+    fmt,
+    io::{self, IsTerminal},
+    str::FromStr,
+};
+
+use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
+use tracing_subscriber::{
+    filter::Targets,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::Writer,
+        time::{FormatTime, SystemTime},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
+
+/// How lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Text,
+    /// One object a line.
+    Json,
+}
+
+/// Which lines are told: a level (`info`), or levels by module as well (`info,felice::net=debug`).
+#[derive(Debug, Clone)]
+pub struct Filter(Targets);
+
+impl FromStr for Filter {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Filter, String> {
+        let wrong = |part: &str| format!("{part:?} is none of error, warn, info, debug, trace");
+        let level = |text: &str| {
+            let known = ["error", "warn", "info", "debug", "trace"].contains(&text.to_ascii_lowercase().as_str());
+            text.parse::<LevelFilter>().ok().filter(|_| known).ok_or_else(|| wrong(text))
+        };
+        let mut general = LevelFilter::INFO;
+        let mut by_module = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            match part.split_once('=') {
+                Some((target, text)) => by_module.push((target.trim(), level(text.trim())?)),
+                None => general = level(part)?,
+            }
+        }
+        // What libraries tell below a warning is for their authors; and openraft warns of what every first start does.
+        let openraft = if general >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::ERROR };
+        let targets = Targets::new()
+            .with_default(general.min(LevelFilter::WARN))
+            .with_target("openraft", openraft)
+            .with_target("felice", general);
+        Ok(Filter(by_module.into_iter().fold(targets, |targets, (target, level)| targets.with_target(target, level))))
+    }
+}
+
+/// Sends all log lines of this process to stderr. Call it once, first.
+pub fn init(filter: Filter, format: Format) {
+    let journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
+    let colour = !journal && format == Format::Text && wants_colour();
+    // Where stderr is gone, telling so on stderr would panic.
+    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour).log_internal_errors(false);
+    let registry = tracing_subscriber::registry().with(filter.0);
+    match format {
+        Format::Text => registry.with(layer.event_format(Text { journal })).init(),
+        Format::Json => {
+            registry.with(layer.json().flatten_event(true).with_current_span(false).with_span_list(false)).init();
+        }
+    }
+}
+
+/// Whether stderr is a stream to systemd's journal: as systemd.exec(5) documents, `JOURNAL_STREAM` then has its device
+/// and inode. (The variable alone may be inherited from a service that redirects our stderr.)
+fn is_journal(variable: Option<&str>) -> bool {
+    let Some((device, inode)) = variable.and_then(|text| text.split_once(':')) else { return false };
+    let Ok(stat) = rustix::fs::fstat(io::stderr()) else { return false };
+    device.parse() == Ok(stat.st_dev) && inode.parse() == Ok(stat.st_ino)
+}
+
+/// See no-color.org.
+fn wants_colour() -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// `time level message field=value`; the journal has the time itself, and takes the level as a prefix (sd-daemon(3)).
+struct Text {
+    journal: bool,
+}
+
+impl<S, N> FormatEvent<S, N> for Text
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(&self, context: &FmtContext<'_, S, N>, mut out: Writer<'_>, event: &Event<'_>) -> fmt::Result {
+        let level = *event.metadata().level();
+        let (priority, colour) = match level {
+            Level::ERROR => (3, 31),
+            Level::WARN => (4, 33),
+            Level::INFO => (6, 32),
+            Level::DEBUG => (7, 34),
+            Level::TRACE => (7, 35),
+        };
+        if self.journal {
+            write!(out, "<{priority}>")?;
+        } else if out.has_ansi_escapes() {
+            out.write_str("\x1b[2m")?;
+            SystemTime.format_time(&mut out)?;
+            write!(out, "\x1b[0m \x1b[{colour}m{level:>5}\x1b[0m ")?;
+        } else {
+            SystemTime.format_time(&mut out)?;
+            write!(out, " {level:>5} ")?;
+        }
+        if level >= Level::DEBUG {
+            write!(out, "{}: ", event.metadata().target())?;
+        }
+        context.format_fields(out.by_ref(), event)?;
+        writeln!(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_levels_and_levels_by_module() {
+        let told = |filter: &str, target: &str, level: Level| {
+            filter.parse::<Filter>().expect(filter).0.would_enable(target, &level)
+        };
+        for (filter, target, level, expected) in [
+            ("info", "felice::net", Level::INFO, true),
+            ("info", "felice::net", Level::DEBUG, false),
+            ("INFO", "openraft::core", Level::INFO, false),
+            ("trace", "felice", Level::TRACE, true),
+            ("trace", "openraft", Level::INFO, false),
+            ("error", "openraft", Level::WARN, false),
+            ("info", "openraft::engine", Level::WARN, false),
+            ("info", "openraft::engine", Level::ERROR, true),
+            ("debug", "openraft::engine", Level::WARN, true),
+            ("info", "rocksdb", Level::WARN, true),
+            ("error", "rocksdb", Level::WARN, false),
+            ("openraft=debug,info", "openraft", Level::DEBUG, true),
+            ("warn,felice::net=debug", "felice::net", Level::DEBUG, true),
+            ("warn,felice::net=debug", "felice::log", Level::INFO, false),
+            ("openraft=debug", "openraft", Level::DEBUG, true),
+            ("openraft=debug", "felice", Level::INFO, true),
+        ] {
+            assert_eq!(told(filter, target, level), expected, "{filter}: {target} {level}");
+        }
+        for wrong in ["", "loud", "info,", "felice=loud", "off", "3"] {
+            assert!(wrong.parse::<Filter>().is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn the_journal_is_known_by_its_stream() {
+        let stat = rustix::fs::fstat(io::stderr()).unwrap();
+        let (device, inode) = (stat.st_dev, stat.st_ino);
+        assert!(is_journal(Some(&format!("{device}:{inode}"))));
+        for other in [None, Some(""), Some("1"), Some("a:b"), Some(&*format!("{device}:{}", inode + 1))] {
+            assert!(!is_journal(other), "{other:?}");
+        }
+    }
+}

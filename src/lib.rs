@@ -1,0 +1,4 @@
+//! Felice: a Kafka-compatible broker in one binary. `ARCHITECTURE.md` is the map.
+
+pub mod env;
+pub mod model;
