@@ -2,6 +2,11 @@
 //!
 //! The crate does no I/O and knows nothing of a broker.
 
+pub mod api;
+pub mod error;
+pub mod messages;
+pub mod schema;
 mod uuid;
+pub mod wire;
 
 pub use uuid::Uuid;

@@ -1,0 +1,42 @@
+//! ConsumerGroupHeartbeat (key 68): joins, keeps and leaves a group of the new consumer protocol, and carries
+//! assignments.
+//!
+//! Version notes:
+//! - v0: KIP-848
+//! - v1: topics by a regular expression that the broker evaluates; the client makes its member id (KIP-848, KIP-1082)
+
+use crate::{Uuid, schema};
+
+schema! {
+    ConsumerGroupHeartbeatRequest {
+        group_id: String,
+        member_id: String,
+        member_epoch: i32,
+        instance_id: Option<String>,
+        rack_id: Option<String>,
+        rebalance_timeout_ms: i32 = -1,
+        subscribed_topic_names: Option<Vec<String>>,
+        subscribed_topic_regex: Option<String> [1+],
+        server_assignor: Option<String>,
+        topic_partitions: Option<Vec<TopicPartitions>>,
+    }
+
+    TopicPartitions {
+        topic_id: Uuid,
+        partitions: Vec<i32>,
+    }
+
+    ConsumerGroupHeartbeatResponse {
+        throttle_time_ms: i32,
+        error_code: i16,
+        error_message: Option<String>,
+        member_id: Option<String>,
+        member_epoch: i32,
+        heartbeat_interval_ms: i32,
+        assignment: Option<Assignment>,
+    }
+
+    Assignment {
+        topic_partitions: Vec<TopicPartitions>,
+    }
+}

@@ -1,0 +1,38 @@
+//! CreatePartitions (key 37): raises the number of partitions of topics.
+//!
+//! Version notes:
+//! - v0: KIP-195
+//! - v1: throttling happens after the response (KIP-219)
+//! - v2: flexible (KIP-482)
+//! - v3: THROTTLING_QUOTA_EXCEEDED may be answered (KIP-599)
+
+use crate::schema;
+
+schema! {
+    CreatePartitionsRequest {
+        topics: Vec<CreatePartitionsTopic>,
+        timeout_ms: i32,
+        validate_only: bool,
+    }
+
+    CreatePartitionsTopic {
+        name: String,
+        count: i32,
+        assignments: Option<Vec<CreatePartitionsAssignment>>,
+    }
+
+    CreatePartitionsAssignment {
+        broker_ids: Vec<i32>,
+    }
+
+    CreatePartitionsResponse {
+        throttle_time_ms: i32,
+        results: Vec<CreatePartitionsTopicResult>,
+    }
+
+    CreatePartitionsTopicResult {
+        name: String,
+        error_code: i16,
+        error_message: Option<String>,
+    }
+}

@@ -1,0 +1,124 @@
+//! Fetch (key 1): reads record batches of partitions. Consumers and followers alike.
+//!
+//! Records are answered from the batch that contains the fetch offset on, in whole batches, and the first batch of the
+//! first partition that has any even where it exceeds the limits. An empty answer is an empty byte string: librdkafka
+//! refuses null.
+//!
+//! Version notes:
+//! - v4: isolation level, last stable offset, aborted transactions; record format 2 (KIP-98). Kafka 4 has nothing older
+//! - v5: log start offset (KIP-107)
+//! - v6: KAFKA_STORAGE_ERROR may be answered (KIP-112)
+//! - v7: sessions: only what changed is asked for and answered (KIP-227)
+//! - v8: throttling happens after the response (KIP-219)
+//! - v9: the client's leader epoch is checked (KIP-320)
+//! - v10: zstd (KIP-110)
+//! - v11: reading from the closest replica: rack id, preferred read replica (KIP-392)
+//! - v12: flexible (KIP-482); the epoch of the last fetched batch shows divergence, the leader is told (KIP-595)
+//! - v13: topic ids instead of names (KIP-516)
+//! - v14: OFFSET_MOVED_TO_TIERED_STORAGE may be answered (KIP-405)
+//! - v15: a follower tells its broker epoch, in a struct of its own (KIP-903)
+//! - v16: where the current leader is (KIP-951)
+//! - v17: the follower's directory id (KIP-853)
+//! - v18: the high watermark that the follower knows, so that a new one is told at once (KIP-1166)
+
+use crate::{Uuid, schema, wire::Records};
+
+schema! {
+    FetchRequest {
+        cluster_id: Option<String> [12+, tag 0, ignorable],
+        replica_id: i32 [0-14] = -1,
+        replica_state: ReplicaState [15+, tag 1],
+        max_wait_ms: i32,
+        min_bytes: i32,
+        max_bytes: i32 = i32::MAX,
+        isolation_level: i8,
+        session_id: i32 [7+, ignorable],
+        session_epoch: i32 [7+, ignorable] = -1,
+        topics: Vec<FetchTopic>,
+        forgotten_topics_data: Vec<ForgottenTopic> [7+],
+        rack_id: String [11+, ignorable],
+    }
+
+    ReplicaState {
+        replica_id: i32 = -1,
+        replica_epoch: i64 = -1,
+    }
+
+    FetchTopic {
+        topic: String [0-12, ignorable],
+        topic_id: Uuid [13+, ignorable],
+        partitions: Vec<FetchPartition>,
+    }
+
+    FetchPartition {
+        partition: i32,
+        current_leader_epoch: i32 [9+, ignorable] = -1,
+        fetch_offset: i64,
+        last_fetched_epoch: i32 [12+] = -1,
+        log_start_offset: i64 [5+, ignorable] = -1,
+        partition_max_bytes: i32,
+        replica_directory_id: Uuid [17+, tag 0, ignorable],
+        high_watermark: i64 [18+, tag 1, ignorable] = i64::MAX,
+    }
+
+    ForgottenTopic {
+        topic: String [7-12, ignorable],
+        topic_id: Uuid [13+, ignorable],
+        partitions: Vec<i32>,
+    }
+
+    FetchResponse {
+        throttle_time_ms: i32,
+        error_code: i16 [7+, ignorable],
+        session_id: i32 [7+],
+        responses: Vec<FetchableTopicResponse>,
+        node_endpoints: Vec<NodeEndpoint> [16+, tag 0],
+    }
+
+    FetchableTopicResponse {
+        topic: String [0-12, ignorable],
+        topic_id: Uuid [13+, ignorable],
+        partitions: Vec<PartitionData>,
+    }
+
+    PartitionData {
+        partition_index: i32,
+        error_code: i16,
+        high_watermark: i64,
+        last_stable_offset: i64 = -1,
+        log_start_offset: i64 [5+, ignorable] = -1,
+        diverging_epoch: EpochEndOffset [12+, tag 0],
+        current_leader: LeaderIdAndEpoch [12+, tag 1],
+        snapshot_id: SnapshotId [12+, tag 2],
+        aborted_transactions: Option<Vec<AbortedTransaction>>,
+        preferred_read_replica: i32 [11+] = -1,
+        records: Option<Records>,
+    }
+
+    EpochEndOffset {
+        epoch: i32 = -1,
+        end_offset: i64 = -1,
+    }
+
+    LeaderIdAndEpoch {
+        leader_id: i32 = -1,
+        leader_epoch: i32 = -1,
+    }
+
+    SnapshotId {
+        end_offset: i64 = -1,
+        epoch: i32 = -1,
+    }
+
+    AbortedTransaction {
+        producer_id: i64,
+        first_offset: i64,
+    }
+
+    NodeEndpoint {
+        node_id: i32,
+        host: String,
+        port: i32,
+        rack: Option<String>,
+    }
+}

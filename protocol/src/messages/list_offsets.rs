@@ -1,0 +1,57 @@
+//! ListOffsets (key 2): the offset of a partition at a timestamp, or at one of the special ones.
+//!
+//! Timestamps below 0 mean: -1 latest, -2 earliest, -3 that of the largest timestamp, -4 earliest on local disk, -5
+//! latest in tiered storage, -6 earliest not yet uploaded.
+//!
+//! Version notes:
+//! - v1: one offset for each partition, with its timestamp (KIP-79). Kafka 4 has nothing older
+//! - v2: isolation level: with read_committed, latest means the last stable offset (KIP-98); throttle time (KIP-124)
+//! - v3: throttling happens after the response (KIP-219)
+//! - v4: leader epochs (KIP-320)
+//! - v5: OFFSET_NOT_AVAILABLE may be answered (KIP-207)
+//! - v6: flexible (KIP-482)
+//! - v7: timestamp -3 (KIP-734)
+//! - v8: timestamp -4 (KIP-405)
+//! - v9: timestamp -5 (KIP-1005)
+//! - v10: how long the broker may look in tiered storage (KIP-1075)
+//! - v11: timestamp -6 (KIP-1023)
+
+use crate::schema;
+
+schema! {
+    ListOffsetsRequest {
+        replica_id: i32,
+        isolation_level: i8 [2+],
+        topics: Vec<ListOffsetsTopic>,
+        timeout_ms: i32 [10+, ignorable],
+    }
+
+    ListOffsetsTopic {
+        name: String,
+        partitions: Vec<ListOffsetsPartition>,
+    }
+
+    ListOffsetsPartition {
+        partition_index: i32,
+        current_leader_epoch: i32 [4+, ignorable] = -1,
+        timestamp: i64,
+    }
+
+    ListOffsetsResponse {
+        throttle_time_ms: i32 [2+, ignorable],
+        topics: Vec<ListOffsetsTopicResponse>,
+    }
+
+    ListOffsetsTopicResponse {
+        name: String,
+        partitions: Vec<ListOffsetsPartitionResponse>,
+    }
+
+    ListOffsetsPartitionResponse {
+        partition_index: i32,
+        error_code: i16,
+        timestamp: i64 = -1,
+        offset: i64 = -1,
+        leader_epoch: i32 [4+] = -1,
+    }
+}

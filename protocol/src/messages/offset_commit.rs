@@ -1,0 +1,54 @@
+//! OffsetCommit (key 8): stores how far a group has come.
+//!
+//! Version notes:
+//! - v2: retention time for each request. Kafka 4 has nothing older
+//! - v3: throttle time (KIP-124)
+//! - v4: throttling happens after the response (KIP-219)
+//! - v5: no retention time any more: offsets live as long as the group, and a broker setting longer (KIP-211)
+//! - v6: the leader epoch of the committed offset (KIP-320)
+//! - v7: static members (KIP-345)
+//! - v8: flexible (KIP-482)
+//! - v9: members of the new consumer protocol: STALE_MEMBER_EPOCH, GROUP_ID_NOT_FOUND (KIP-848)
+//! - v10: topic ids instead of names (KIP-848)
+
+use crate::{Uuid, schema};
+
+schema! {
+    OffsetCommitRequest {
+        group_id: String,
+        generation_id_or_member_epoch: i32 = -1,
+        member_id: String,
+        group_instance_id: Option<String> [7+],
+        retention_time_ms: i64 [0-4, ignorable] = -1,
+        topics: Vec<OffsetCommitRequestTopic>,
+    }
+
+    OffsetCommitRequestTopic {
+        name: String [0-9, ignorable],
+        topic_id: Uuid [10+, ignorable],
+        partitions: Vec<OffsetCommitRequestPartition>,
+    }
+
+    OffsetCommitRequestPartition {
+        partition_index: i32,
+        committed_offset: i64,
+        committed_leader_epoch: i32 [6+, ignorable] = -1,
+        committed_metadata: Option<String>,
+    }
+
+    OffsetCommitResponse {
+        throttle_time_ms: i32 [3+, ignorable],
+        topics: Vec<OffsetCommitResponseTopic>,
+    }
+
+    OffsetCommitResponseTopic {
+        name: String [0-9, ignorable],
+        topic_id: Uuid [10+, ignorable],
+        partitions: Vec<OffsetCommitResponsePartition>,
+    }
+
+    OffsetCommitResponsePartition {
+        partition_index: i32,
+        error_code: i16,
+    }
+}

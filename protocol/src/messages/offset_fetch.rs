@@ -1,0 +1,82 @@
+//! OffsetFetch (key 9): the offsets that groups have committed.
+//!
+//! Version notes:
+//! - v1: offsets from Kafka instead of ZooKeeper. Kafka 4 has nothing older
+//! - v2: null asks for all topics; a top-level error code
+//! - v3: throttle time (KIP-124)
+//! - v4: throttling happens after the response (KIP-219)
+//! - v5: leader epochs (KIP-320)
+//! - v6: flexible (KIP-482)
+//! - v7: only offsets that no open transaction may change: UNSTABLE_OFFSET_COMMIT (KIP-447)
+//! - v8: many groups in one request (KIP-709)
+//! - v9: members of the new consumer protocol: STALE_MEMBER_EPOCH, UNKNOWN_MEMBER_ID (KIP-848)
+//! - v10: topic ids instead of names (KIP-848)
+
+use crate::{Uuid, schema};
+
+schema! {
+    OffsetFetchRequest {
+        group_id: String [0-7],
+        topics: Option<Vec<OffsetFetchRequestTopic>> [0-7, null 2-7],
+        groups: Vec<OffsetFetchRequestGroup> [8+],
+        require_stable: bool [7+],
+    }
+
+    OffsetFetchRequestTopic {
+        name: String,
+        partition_indexes: Vec<i32>,
+    }
+
+    OffsetFetchRequestGroup {
+        group_id: String,
+        member_id: Option<String> [9+, ignorable],
+        member_epoch: i32 [9+, ignorable] = -1,
+        topics: Option<Vec<OffsetFetchRequestTopics>>,
+    }
+
+    OffsetFetchRequestTopics {
+        name: String [8-9, ignorable],
+        topic_id: Uuid [10+, ignorable],
+        partition_indexes: Vec<i32>,
+    }
+
+    OffsetFetchResponse {
+        throttle_time_ms: i32 [3+, ignorable],
+        topics: Vec<OffsetFetchResponseTopic> [0-7],
+        error_code: i16 [2-7, ignorable],
+        groups: Vec<OffsetFetchResponseGroup> [8+],
+    }
+
+    OffsetFetchResponseTopic {
+        name: String,
+        partitions: Vec<OffsetFetchResponsePartition>,
+    }
+
+    OffsetFetchResponsePartition {
+        partition_index: i32,
+        committed_offset: i64,
+        committed_leader_epoch: i32 [5-7, ignorable] = -1,
+        metadata: Option<String>,
+        error_code: i16,
+    }
+
+    OffsetFetchResponseGroup {
+        group_id: String,
+        topics: Vec<OffsetFetchResponseTopics>,
+        error_code: i16,
+    }
+
+    OffsetFetchResponseTopics {
+        name: String [8-9, ignorable],
+        topic_id: Uuid [10+, ignorable],
+        partitions: Vec<OffsetFetchResponsePartitions>,
+    }
+
+    OffsetFetchResponsePartitions {
+        partition_index: i32,
+        committed_offset: i64,
+        committed_leader_epoch: i32 = -1,
+        metadata: Option<String>,
+        error_code: i16,
+    }
+}

@@ -1,0 +1,43 @@
+//! OffsetForLeaderEpoch (key 23): where a leader epoch ended, so that a log that diverged can be cut.
+//!
+//! Version notes:
+//! - v2: the requester's leader epoch is checked (KIP-320). Kafka 4 has nothing older
+//! - v3: who asks: a follower, or a consumer (-1, -2 to see beyond the high watermark)
+//! - v4: flexible (KIP-482)
+
+use crate::schema;
+
+schema! {
+    OffsetForLeaderEpochRequest {
+        replica_id: i32 [3+, ignorable] = -2,
+        topics: Vec<OffsetForLeaderTopic>,
+    }
+
+    OffsetForLeaderTopic {
+        topic: String,
+        partitions: Vec<OffsetForLeaderPartition>,
+    }
+
+    OffsetForLeaderPartition {
+        partition: i32,
+        current_leader_epoch: i32 = -1,
+        leader_epoch: i32,
+    }
+
+    OffsetForLeaderEpochResponse {
+        throttle_time_ms: i32,
+        topics: Vec<OffsetForLeaderTopicResult>,
+    }
+
+    OffsetForLeaderTopicResult {
+        topic: String,
+        partitions: Vec<EpochEndOffset>,
+    }
+
+    EpochEndOffset {
+        error_code: i16,
+        partition: i32,
+        leader_epoch: i32 = -1,
+        end_offset: i64 = -1,
+    }
+}

@@ -1,0 +1,81 @@
+//! Produce (key 0): appends record batches to partitions.
+//!
+//! With `acks = 0` there is no response. Below version 3 records have the message formats 0 and 1, which Kafka 4
+//! refuses.
+//!
+//! Version notes:
+//! - v3: transactional id; record format 2, exactly one batch for each partition (KIP-98)
+//! - v4: KAFKA_STORAGE_ERROR may be answered (KIP-112)
+//! - v5: log start offset in the response (KIP-107)
+//! - v6: throttling happens after the response (KIP-219)
+//! - v7: zstd (KIP-110)
+//! - v8: which records were refused, and why (KIP-467)
+//! - v9: flexible (KIP-482)
+//! - v10: the current leader, and where it is, with NOT_LEADER_OR_FOLLOWER (KIP-951)
+//! - v11: TRANSACTION_ABORTABLE may be answered (KIP-890)
+//! - v12: partitions join the transaction without AddPartitionsToTxn (KIP-890)
+//! - v13: topic ids instead of names (KIP-516)
+
+use bytes::Bytes;
+
+use crate::{Uuid, schema};
+
+schema! {
+    ProduceRequest {
+        transactional_id: Option<String>,
+        acks: i16,
+        timeout_ms: i32,
+        topic_data: Vec<TopicProduceData>,
+    }
+
+    TopicProduceData {
+        name: String [0-12, ignorable],
+        topic_id: Uuid [13+, ignorable],
+        partition_data: Vec<PartitionProduceData>,
+    }
+
+    PartitionProduceData {
+        index: i32,
+        records: Option<Bytes>,
+    }
+
+    ProduceResponse {
+        responses: Vec<TopicProduceResponse>,
+        throttle_time_ms: i32,
+        node_endpoints: Vec<NodeEndpoint> [10+, tag 0],
+    }
+
+    TopicProduceResponse {
+        name: String [0-12, ignorable],
+        topic_id: Uuid [13+, ignorable],
+        partition_responses: Vec<PartitionProduceResponse>,
+    }
+
+    PartitionProduceResponse {
+        index: i32,
+        error_code: i16,
+        base_offset: i64,
+        log_append_time_ms: i64 = -1,
+        log_start_offset: i64 [5+, ignorable] = -1,
+        record_errors: Vec<BatchIndexAndErrorMessage> [8+, ignorable],
+        error_message: Option<String> [8+, ignorable],
+        current_leader: LeaderIdAndEpoch [10+, tag 0],
+    }
+
+    BatchIndexAndErrorMessage {
+        batch_index: i32,
+        batch_index_error_message: Option<String>,
+    }
+
+    LeaderIdAndEpoch {
+        leader_id: i32 = -1,
+        leader_epoch: i32 = -1,
+    }
+
+    NodeEndpoint {
+        node_id: i32,
+        host: String,
+        port: i32,
+        rack: Option<String>,
+    }
+}

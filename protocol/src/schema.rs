@@ -1,0 +1,634 @@
+//! The [`schema!`](crate::schema!) macro: a struct declared once, one line per field, readable and writable in all its
+//! versions.
+//!
+//! ```
+//! use felice_protocol::{Uuid, schema};
+//!
+//! schema! {
+//!     FetchPartition {
+//!         partition: i32,
+//!         current_leader_epoch: i32 [9+, ignorable] = -1,
+//!         fetch_offset: i64,
+//!         log_start_offset: i64 [5+, ignorable] = -1,
+//!         rack: Option<String> [0+, null 7+],
+//!         replica_directory_id: Uuid [17+, tag 0, ignorable],
+//!     }
+//! }
+//! ```
+//!
+//! The Rust type picks the form: numbers, `bool`, [`Uuid`](crate::Uuid), `String`, `Bytes` (bytes and records; it
+//! shares the frame), `Vec` (an array), `Option` (nullable), and other structs of the schema. In brackets:
+//!
+//! - the versions that have the field: `3+`, `0-12`, or `4`; all where nothing is said;
+//! - `null 7+`: the versions in which an `Option` may be null; all where nothing is said;
+//! - `tag 0`: a tagged field (flexible versions only); tags are declared in ascending order;
+//! - `ignorable`: dropped silently where the version has no such field; else a value other than the default is refused.
+//!
+//! `= value` is the default: what a decoded struct holds where the version has no such field, or the tag is absent. Where
+//! nothing is said it is the type's own: 0, empty, null.
+//!
+//! [`stored!`](crate::stored!) gives such a struct a key and versions of its own, for what is kept in logs.
+
+#![deny(missing_docs)]
+
+use bytes::Bytes;
+
+use crate::wire::{
+    Cx, Malformed, Read, Reason, Refusal, Unencodable, Version, Wire, Writer, budget, fail, read_uvarint,
+};
+
+/// An inclusive range of versions; empty where `min > max`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Versions {
+    /// The lowest version.
+    pub min: i16,
+    /// The highest version.
+    pub max: i16,
+}
+
+impl Versions {
+    /// No version at all.
+    pub const NONE: Versions = Versions { min: 0, max: -1 };
+
+    /// From `min` to `max`, both included.
+    pub const fn new(min: i16, max: i16) -> Self {
+        Versions { min, max }
+    }
+
+    /// From `min` on.
+    pub const fn from(min: i16) -> Self {
+        Versions { min, max: i16::MAX }
+    }
+
+    /// Whether the version is one of these.
+    #[inline]
+    pub const fn contains(self, version: i16) -> bool {
+        self.min <= version && version <= self.max
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(self) -> bool {
+        self.min > self.max
+    }
+}
+
+/// What a line of [`schema!`](crate::schema!) says about a field, besides its name, type and default.
+#[derive(Debug, Clone, Copy)]
+pub struct Field {
+    /// The versions that have it.
+    pub versions: Versions,
+    /// The versions in which it may be null, if its type may.
+    pub null: Versions,
+    /// Its tag, if it is a tagged field.
+    pub tag: Option<u32>,
+    /// Whether it is dropped silently where the version does not have it.
+    pub ignorable: bool,
+}
+
+#[doc(hidden)]
+impl Field {
+    pub const ALWAYS: Field =
+        Field { versions: Versions::from(0), null: Versions::from(0), tag: None, ignorable: false };
+
+    pub const fn versions(self, versions: Versions) -> Self {
+        Field { versions, ..self }
+    }
+
+    pub const fn null(self, null: Versions) -> Self {
+        Field { null, ..self }
+    }
+
+    pub const fn tag(self, tag: u32) -> Self {
+        Field { tag: Some(tag), ..self }
+    }
+
+    pub const fn ignorable(self) -> Self {
+        Field { ignorable: true, ..self }
+    }
+
+    pub const fn tag_number(&self) -> Option<u32> {
+        self.tag
+    }
+
+    /// Whether this is the field that `tag` means in this version.
+    #[inline]
+    pub fn has_tag(&self, tag: u32, version: Version) -> bool {
+        self.tag == Some(tag) && self.versions.contains(version.number)
+    }
+
+    /// Reads the field where it is in the version and not tagged.
+    #[inline]
+    pub fn read<'a, T: Wire>(
+        &self,
+        slot: &mut T,
+        input: &mut &'a [u8],
+        cx: Cx<'a>,
+        name: &'static str,
+    ) -> Result<(), nom::Err<Malformed>> {
+        if self.tag.is_none() && self.versions.contains(cx.version.number) {
+            self.read_value(slot, input, cx, name)?;
+        }
+        Ok(())
+    }
+
+    /// Reads the field's value.
+    #[inline]
+    pub fn read_value<'a, T: Wire>(
+        &self,
+        slot: &mut T,
+        input: &mut &'a [u8],
+        cx: Cx<'a>,
+        name: &'static str,
+    ) -> Result<(), nom::Err<Malformed>> {
+        match T::read_field(input, cx, self.null.contains(cx.version.number)) {
+            Ok((rest, value)) => {
+                *input = rest;
+                *slot = value;
+                Ok(())
+            }
+            Err(error) => Err(error.map(|malformed| malformed.within(name))),
+        }
+    }
+
+    /// Writes the field where it is in the version and not tagged, and refuses to lose a value.
+    #[inline]
+    pub fn write<T: Wire + PartialEq>(
+        &self,
+        value: &T,
+        default: impl FnOnce() -> T,
+        w: &mut Writer,
+        version: Version,
+        name: &'static str,
+    ) -> Result<(), Unencodable> {
+        let present = self.versions.contains(version.number) && (self.tag.is_none() || version.flexible);
+        if !present {
+            return if self.ignorable || *value == default() {
+                Ok(())
+            } else {
+                Err(Unencodable::new(Refusal::Absent).within(name))
+            };
+        }
+        if self.tag.is_some() {
+            return Ok(());
+        }
+        let nullable = self.null.contains(version.number);
+        value.write_field(w, version, nullable).map_err(|error| error.within(name))
+    }
+
+    /// Whether a tagged field is written: where the version has it and it is not the default.
+    #[inline]
+    pub fn is_written<T: PartialEq>(&self, value: &T, default: impl FnOnce() -> T, version: Version) -> bool {
+        self.tag.is_some() && self.versions.contains(version.number) && *value != default()
+    }
+
+    /// Writes a tagged field for which [`Field::is_written`] holds.
+    #[inline]
+    pub fn write_tagged<T: Wire>(
+        &self,
+        value: &T,
+        w: &mut Writer,
+        version: Version,
+        name: &'static str,
+    ) -> Result<(), Unencodable> {
+        let Some(tag) = self.tag else { return Ok(()) };
+        w.put_uvarint(tag);
+        let nullable = self.null.contains(version.number);
+        w.put_sized(|w| value.write_field(w, version, nullable)).map_err(|error| error.within(name))
+    }
+}
+
+/// Whether tags ascend: the macro asserts it for each struct.
+#[doc(hidden)]
+pub const fn tags_ascend(fields: &[Field]) -> bool {
+    let mut next = 0;
+    let mut at = 0;
+    while at < fields.len() {
+        if let Some(tag) = fields[at].tag {
+            if tag < next {
+                return false;
+            }
+            next = tag + 1;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// Tagged fields that this version of the codec does not know, as they came: a struct that is decoded and encoded again
+/// loses nothing (KIP-482). Empty, and without cost, nearly always.
+#[derive(Debug, Clone, Default, PartialEq)]
+#[expect(
+    clippy::box_collection,
+    reason = "every struct of every message has one, nearly always empty: eight bytes, not 24"
+)]
+pub struct UnknownTags(Option<Box<Vec<(u32, Bytes)>>>);
+
+impl UnknownTags {
+    /// Each tag with its value, in the order in which they came.
+    pub fn as_slice(&self) -> &[(u32, Bytes)] {
+        self.0.as_ref().map_or(&[], |tags| tags.as_slice())
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn push(&mut self, tag: u32, value: Bytes) {
+        self.0.get_or_insert_default().push((tag, value));
+    }
+}
+
+/// Writes those of the unknown tags that come before `tag`, and returns the others: tags ascend on the wire.
+#[doc(hidden)]
+pub fn write_unknown_before<'a>(unknown: &'a [(u32, Bytes)], tag: Option<u32>, w: &mut Writer) -> &'a [(u32, Bytes)] {
+    let count = unknown.iter().take_while(|(other, _)| tag.is_none_or(|tag| *other < tag)).count();
+    let (before, after) = unknown.split_at(count);
+    for (tag, value) in before {
+        w.put_uvarint(*tag);
+        w.put_uvarint(u32::try_from(value.len()).unwrap_or(u32::MAX));
+        w.put_payload(value);
+    }
+    after
+}
+
+/// Reads the tagged fields at the end of a struct. `known` reads the value of a tag that it knows from all of its
+/// input, and says whether it did; unknown ones are kept in `unknown`. As in Kafka, neither order nor repetition of
+/// known ones matters: the last wins.
+#[doc(hidden)]
+pub fn read_tags<'a>(
+    input: &'a [u8],
+    cx: Cx<'a>,
+    unknown: &mut UnknownTags,
+    known: impl FnMut(u32, &mut &'a [u8]) -> Result<bool, nom::Err<Malformed>>,
+) -> Read<'a, ()> {
+    each_tag(input, known, |tag, value| {
+        cx.charge(size_of::<(u32, Bytes)>()).or_else(fail)?;
+        unknown.push(tag, cx.slice(value));
+        Ok(())
+    })
+}
+
+fn each_tag<'a>(
+    input: &'a [u8],
+    mut known: impl FnMut(u32, &mut &'a [u8]) -> Result<bool, nom::Err<Malformed>>,
+    mut unknown: impl FnMut(u32, &'a [u8]) -> Result<(), nom::Err<Malformed>>,
+) -> Read<'a, ()> {
+    let (mut input, count) = in_tags(read_uvarint(input))?;
+    for _ in 0..count {
+        let (rest, tag) = in_tags(read_uvarint(input))?;
+        let (rest, size) = in_tags(read_uvarint(rest))?;
+        let Some((mut value, rest)) = rest.split_at_checked(size as usize) else {
+            return in_tags(fail(Reason::Length));
+        };
+        if !known(tag, &mut value)? {
+            in_tags(unknown(tag, value))?;
+        } else if !value.is_empty() {
+            return in_tags(fail(Reason::TagSize));
+        }
+        input = rest;
+    }
+    Ok((input, ()))
+}
+
+fn in_tags<T>(read: Result<T, nom::Err<Malformed>>) -> Result<T, nom::Err<Malformed>> {
+    read.map_err(|error| error.map(|malformed| malformed.within("tagged fields")))
+}
+
+/// Skips tagged fields where none is known.
+pub(crate) fn skip_tags(input: &[u8]) -> Read<'_, ()> {
+    each_tag(input, |_, _| Ok(false), |_, _| Ok(()))
+}
+
+/// Reads a whole message from the front of `body`. Returns what is left as well.
+pub(crate) fn read_message<T: Wire>(
+    body: &Bytes,
+    version: Version,
+    name: &'static str,
+) -> Result<(T, usize), Malformed> {
+    let budget = budget(body);
+    match T::read(body, Cx::new(version, body, &budget)) {
+        Ok((rest, message)) => Ok((message, rest.len())),
+        Err(error) => Err(Malformed::from(error).within(name)),
+    }
+}
+
+/// A struct with a key and versions of its own, for what is kept in logs: see [`stored!`](crate::stored!).
+pub trait Stored: Wire {
+    /// Its number among its kind.
+    const KEY: i16;
+    /// Its name.
+    const NAME: &'static str;
+    /// The versions that can be read and written.
+    const VERSIONS: Versions;
+    /// The first flexible version; `i16::MAX` where none is.
+    const FLEXIBLE_FROM: i16;
+
+    /// Decodes a value, sharing the memory of `bytes`. What follows it is ignored.
+    fn decode(bytes: &Bytes, version: i16) -> Result<Self, Malformed> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(Malformed::new(Reason::Version(version)).within(Self::NAME));
+        }
+        let version = Version { number: version, flexible: version >= Self::FLEXIBLE_FROM };
+        Ok(read_message(bytes, version, Self::NAME)?.0)
+    }
+
+    /// Encodes the value.
+    fn encode(&self, w: &mut Writer, version: i16) -> Result<(), Unencodable> {
+        if !Self::VERSIONS.contains(version) {
+            return Err(Unencodable::new(Refusal::Version(version)).within(Self::NAME));
+        }
+        let version = Version { number: version, flexible: version >= Self::FLEXIBLE_FROM };
+        self.write(w, version).map_err(|error| error.within(Self::NAME))
+    }
+}
+
+/// Gives structs of [`schema!`](crate::schema!) their key and versions: `2 TopicRecord 0-1, flexible 0+;`
+#[macro_export]
+macro_rules! stored {
+    ($($key:literal $name:ident $min:literal - $max:literal $(, flexible $flexible:literal +)?;)*) => {$(
+        impl $crate::schema::Stored for $name {
+            const KEY: i16 = $key;
+            const NAME: &'static str = stringify!($name);
+            const VERSIONS: $crate::schema::Versions = $crate::schema::Versions::new($min, $max);
+            const FLEXIBLE_FROM: i16 = $crate::schema!(@or [$($flexible)?] i16::MAX);
+        }
+    )*};
+}
+
+/// Declares structs of the wire: see the [module](crate::schema).
+#[macro_export]
+macro_rules! schema {
+    // What a field's brackets say.
+    (@field $field:expr;) => { $field };
+    (@field $field:expr; , $($rest:tt)*) => { $crate::schema!(@field $field; $($rest)*) };
+    (@field $field:expr; ignorable $($rest:tt)*) => { $crate::schema!(@field $field.ignorable(); $($rest)*) };
+    (@field $field:expr; tag $tag:literal $($rest:tt)*) => { $crate::schema!(@field $field.tag($tag); $($rest)*) };
+    (@field $field:expr; null $min:literal + $($rest:tt)*) => {
+        $crate::schema!(@field $field.null($crate::schema::Versions::from($min)); $($rest)*)
+    };
+    (@field $field:expr; null $min:literal - $max:literal $($rest:tt)*) => {
+        $crate::schema!(@field $field.null($crate::schema::Versions::new($min, $max)); $($rest)*)
+    };
+    (@field $field:expr; null $only:literal $($rest:tt)*) => {
+        $crate::schema!(@field $field.null($crate::schema::Versions::new($only, $only)); $($rest)*)
+    };
+    (@field $field:expr; $min:literal + $($rest:tt)*) => {
+        $crate::schema!(@field $field.versions($crate::schema::Versions::from($min)); $($rest)*)
+    };
+    (@field $field:expr; $min:literal - $max:literal $($rest:tt)*) => {
+        $crate::schema!(@field $field.versions($crate::schema::Versions::new($min, $max)); $($rest)*)
+    };
+    (@field $field:expr; $only:literal $($rest:tt)*) => {
+        $crate::schema!(@field $field.versions($crate::schema::Versions::new($only, $only)); $($rest)*)
+    };
+
+    (@or [] $otherwise:expr) => { $otherwise };
+    (@or [$value:expr] $otherwise:expr) => { $value };
+
+    ($(
+        $(#[$meta:meta])*
+        $name:ident {
+            $($(#[$field_meta:meta])* $field:ident: $ty:ty $([$($about:tt)*])? $(= $default:expr)?),* $(,)?
+        }
+    )*) => {$(
+        $(#[$meta])*
+        #[derive(Debug, Clone, PartialEq)]
+        pub struct $name {
+            $($(#[$field_meta])* pub $field: $ty,)*
+            /// Tagged fields that came with it and that this version does not know.
+            pub unknown_tags: $crate::schema::UnknownTags,
+        }
+
+        impl ::std::default::Default for $name {
+            fn default() -> Self {
+                Self {
+                    $($field: $crate::schema!(@or [$($default)?] ::std::default::Default::default()),)*
+                    unknown_tags: ::std::default::Default::default(),
+                }
+            }
+        }
+
+        const _: () = {
+            #[allow(non_upper_case_globals)]
+            mod fields {
+                $(pub const $field: $crate::schema::Field =
+                    $crate::schema!(@field $crate::schema::Field::ALWAYS; $($($about)*)?);)*
+            }
+            const FIELDS: &[$crate::schema::Field] = &[$(fields::$field),*];
+            assert!($crate::schema::tags_ascend(FIELDS));
+
+            impl $crate::wire::Wire for $name {
+                const FORM: $crate::wire::Form = $crate::wire::Form::Struct(&[$($crate::wire::FieldForm {
+                    name: stringify!($field),
+                    field: fields::$field,
+                    form: <$ty as $crate::wire::Wire>::FORM,
+                }),*]);
+
+                #[allow(unused_mut)]
+                fn read<'a>(mut input: &'a [u8], cx: $crate::wire::Cx<'a>) -> $crate::wire::Read<'a, Self> {
+                    let mut this = Self::default();
+                    $(fields::$field.read(&mut this.$field, &mut input, cx, stringify!($field))?;)*
+                    if cx.version.flexible {
+                        let mut unknown = $crate::schema::UnknownTags::default();
+                        (input, ()) = $crate::schema::read_tags(input, cx, &mut unknown, |_tag, _value| {
+                            $(if fields::$field.has_tag(_tag, cx.version) {
+                                fields::$field.read_value(&mut this.$field, _value, cx, stringify!($field))?;
+                                return Ok(true);
+                            })*
+                            Ok(false)
+                        })?;
+                        this.unknown_tags = unknown;
+                    }
+                    Ok((input, this))
+                }
+
+                fn write(
+                    &self,
+                    w: &mut $crate::wire::Writer,
+                    version: $crate::wire::Version,
+                ) -> Result<(), $crate::wire::Unencodable> {
+                    $(fields::$field.write(
+                        &self.$field,
+                        || $crate::schema!(@or [$($default)?] ::std::default::Default::default()),
+                        w,
+                        version,
+                        stringify!($field),
+                    )?;)*
+                    if version.flexible {
+                        let written: [bool; FIELDS.len()] = [$(fields::$field.is_written(
+                            &self.$field,
+                            || $crate::schema!(@or [$($default)?] ::std::default::Default::default()),
+                            version,
+                        )),*];
+                        let mut unknown = self.unknown_tags.as_slice();
+                        let known: u32 = written.iter().map(|written| u32::from(*written)).sum();
+                        w.put_uvarint(known + unknown.len() as u32);
+                        let mut _written = written.into_iter();
+                        $(if _written.next() == Some(true) {
+                            unknown = $crate::schema::write_unknown_before(unknown, fields::$field.tag_number(), w);
+                            fields::$field.write_tagged(&self.$field, w, version, stringify!($field))?;
+                        })*
+                        $crate::schema::write_unknown_before(unknown, None, w);
+                    }
+                    Ok(())
+                }
+            }
+
+            /// A marker byte comes before a struct that may be null.
+            impl $crate::wire::Nullable for $name {
+                fn read_nullable<'a>(
+                    input: &'a [u8],
+                    cx: $crate::wire::Cx<'a>,
+                ) -> $crate::wire::Read<'a, Option<Self>> {
+                    let (input, marker) = <i8 as $crate::wire::Wire>::read(input, cx)?;
+                    if marker < 0 {
+                        return Ok((input, None));
+                    }
+                    let (input, value) = <Self as $crate::wire::Wire>::read(input, cx)?;
+                    Ok((input, Some(value)))
+                }
+
+                fn write_nullable(
+                    value: Option<&Self>,
+                    w: &mut $crate::wire::Writer,
+                    version: $crate::wire::Version,
+                ) -> Result<(), $crate::wire::Unencodable> {
+                    $crate::wire::Wire::write(&if value.is_some() { 1i8 } else { -1 }, w, version)?;
+                    match value {
+                        Some(value) => $crate::wire::Wire::write(value, w, version),
+                        None => Ok(()),
+                    }
+                }
+            }
+        };
+    )*};
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::Stored;
+    use crate::{
+        Uuid,
+        wire::{Malformed, Unencodable, Writer},
+    };
+
+    schema! {
+        Thing {
+            id: i32,
+            name: Option<String> [0+, null 2+] = Some(String::new()),
+            strict: i16 [1+] = 7,
+            lenient: i16 [1+, ignorable],
+            old: Vec<i8> [0-1, ignorable],
+            part: Option<Part> [3+, null 4+],
+            note: String [2+, tag 0],
+            parts: Vec<Part> [2+, tag 3, ignorable],
+        }
+
+        Part {
+            owner: Uuid,
+            payload: Bytes [3+],
+        }
+    }
+
+    stored! {
+        41 Thing 0-4, flexible 2+;
+    }
+
+    fn thing() -> Thing {
+        Thing { id: 1, name: Some("n".to_owned()), ..Thing::default() }
+    }
+
+    fn encode(thing: &Thing, version: i16) -> Result<Vec<u8>, Unencodable> {
+        let mut w = Writer::new();
+        thing.encode(&mut w, version)?;
+        Ok(w.into_bytes().to_vec())
+    }
+
+    fn decode(bytes: &[u8], version: i16) -> Result<Thing, Malformed> {
+        Thing::decode(&Bytes::copy_from_slice(bytes), version)
+    }
+
+    #[test]
+    fn each_version_has_its_own_fields() {
+        assert_eq!(encode(&thing(), 0).unwrap(), b"\0\0\0\x01\0\x01n\0\0\0\0");
+        assert_eq!(encode(&thing(), 1).unwrap(), b"\0\0\0\x01\0\x01n\0\x07\0\0\0\0\0\0");
+        assert_eq!(encode(&thing(), 2).unwrap(), b"\0\0\0\x01\x02n\0\x07\0\0\0");
+        assert_eq!(encode(&thing(), 4).unwrap(), b"\0\0\0\x01\x02n\0\x07\0\0\xff\0");
+        let whole = Thing { part: Some(Part::default()), ..thing() };
+        let part = [0; 16];
+        assert_eq!(encode(&whole, 3).unwrap(), [&b"\0\0\0\x01\x02n\0\x07\0\0"[..], &part, b"\x01\0\0"].concat());
+        assert_eq!(encode(&whole, 4).unwrap(), [&b"\0\0\0\x01\x02n\0\x07\0\0\x01"[..], &part, b"\x01\0\0"].concat());
+        for version in 0..=4 {
+            let thing = if version == 3 { &whole } else { &thing() };
+            assert_eq!(decode(&encode(thing, version).unwrap(), version).as_ref(), Ok(thing));
+        }
+    }
+
+    #[test]
+    fn a_value_that_the_version_cannot_hold_is_refused_or_dropped() {
+        let refused = |thing: Thing, version| encode(&thing, version).unwrap_err().to_string();
+        assert_eq!(refused(Thing { strict: 8, ..thing() }, 0), "Thing.strict: the version has no such field");
+        assert_eq!(refused(Thing { note: "x".into(), ..thing() }, 1), "Thing.note: the version has no such field");
+        assert_eq!(refused(Thing { name: None, ..thing() }, 1), "Thing.name: null is not allowed");
+        assert_eq!(refused(Thing { part: None, ..thing() }, 3), "Thing.part: null is not allowed");
+        assert_eq!(refused(thing(), 5), "Thing: version 5 is not known");
+        let payload = Part { payload: Bytes::from_static(b"p"), ..Part::default() };
+        let parts = Thing { parts: vec![Part::default(), payload], ..thing() };
+        assert_eq!(refused(parts.clone(), 2), "Thing.parts[1].payload: the version has no such field");
+        let kept = Thing { lenient: 9, old: vec![1], ..thing() };
+        assert_eq!(decode(&encode(&Thing { lenient: 9, ..parts }, 0).unwrap(), 0), Ok(thing()));
+        assert_eq!(decode(&encode(&kept, 4).unwrap(), 4), Ok(Thing { lenient: 9, ..thing() }));
+        assert_eq!(refused(Thing { name: Some("x".repeat(40_000)), ..thing() }, 1), "Thing.name: too long");
+    }
+
+    #[test]
+    fn null_is_refused_where_the_version_does_not_allow_it() {
+        let error = |bytes: &[u8], version| decode(bytes, version).unwrap_err().to_string();
+        assert_eq!(error(b"\0\0\0\x01\xff\xff\0\0\0\0", 0), "Thing.name: null is not allowed");
+        assert_eq!(decode(b"\0\0\0\x01\0\0\x07\0\0\0", 2), Ok(Thing { name: None, ..thing() }));
+        assert_eq!(error(b"\0\0\0\x01\0\x01n\xff\xff\xff\xff", 0), "Thing.old: null is not allowed");
+    }
+
+    #[test]
+    fn tagged_fields_are_written_where_they_say_something() {
+        let tagged = Thing { note: "x".repeat(200), parts: vec![Part::default()], ..thing() };
+        let bytes = encode(&tagged, 2).unwrap();
+        assert_eq!(bytes[10..16], *b"\x02\x00\xca\x01\xc9\x01");
+        assert_eq!(decode(&bytes, 2), Ok(tagged));
+    }
+
+    #[test]
+    fn tags_may_be_unknown_out_of_order_and_repeated() {
+        let start = &b"\0\0\0\x01\x02n\0\x07\0\0"[..];
+        let tags = |tags: &[u8]| decode(&[start, tags].concat(), 2);
+        let noted = |note: &str| Ok(Thing { note: note.to_owned(), ..thing() });
+        let kept = tags(b"\x03\x63\x02??\x00\x02\x02a\x01\x00").unwrap();
+        assert_eq!(kept.note, "a");
+        let unknown = [(0x63, Bytes::from_static(b"??")), (1, Bytes::new())];
+        assert_eq!(kept.unknown_tags.as_slice(), unknown);
+        assert_eq!(tags(b"\x02\x03\x01\x01\x00\x02\x02a"), noted("a"));
+        assert_eq!(tags(b"\x02\x00\x02\x02a\x00\x02\x02b"), noted("b"));
+        let error = |bytes| tags(bytes).unwrap_err().to_string();
+        let size = "Thing.tagged fields: the tagged field's size does not match its value";
+        assert_eq!(error(b"\x01\x00\x03\x02a?"), size);
+        assert_eq!(error(b"\x01\x00\x01\x02a"), "Thing.note: length does not fit the frame");
+        assert_eq!(error(b"\x01\x63\x04ab"), "Thing.tagged fields: length does not fit the frame");
+        assert_eq!(error(b"\xff\xff\xff\xff\x0f"), "Thing.tagged fields: the frame ends within it");
+    }
+
+    #[test]
+    fn unknown_tags_are_written_again_in_their_place() {
+        let bytes = [&b"\0\0\0\x01\x02n\0\x07\0\0"[..], b"\x03\x00\x02\x02a\x01\x01!\x63\x02??"].concat();
+        assert_eq!(encode(&decode(&bytes, 2).unwrap(), 2).unwrap(), bytes);
+    }
+
+    #[test]
+    fn stored_values_have_a_key_and_versions() {
+        assert_eq!((Thing::KEY, Thing::NAME), (41, "Thing"));
+        assert_eq!(decode(b"", 5).unwrap_err().to_string(), "Thing: version 5 is not known");
+        assert_eq!(decode(b"", -1).unwrap_err().to_string(), "Thing: version -1 is not known");
+    }
+}

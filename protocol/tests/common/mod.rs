@@ -1,0 +1,62 @@
+//! What the test binaries share; each uses its part of it.
+
+#![allow(dead_code)]
+
+use std::{collections::BTreeMap, io::Read};
+
+use bytes::{BufMut, Bytes, BytesMut};
+use flate2::read::GzDecoder;
+
+/// Which message: API key, version, and whether it is the request.
+pub type Key = (i16, i16, bool);
+
+/// Bodies of messages with random content that Kafka 4.4's own classes serialized: four for each message and version.
+pub fn vectors() -> BTreeMap<Key, Vec<Bytes>> {
+    let mut text = String::new();
+    GzDecoder::new(&include_bytes!("../data/vectors.tsv.gz")[..]).read_to_string(&mut text).unwrap();
+    let mut vectors = BTreeMap::<Key, Vec<Bytes>>::new();
+    for line in text.lines() {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [key, version, direction, hex] = columns[..] else { panic!("not a vector: {line}") };
+        let key = (key.parse().unwrap(), version.parse().unwrap(), direction == "request");
+        vectors.entry(key).or_default().push(unhex(hex));
+    }
+    vectors
+}
+
+fn unhex(hex: &str) -> Bytes {
+    let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
+    hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
+}
+
+/// Writes an unsigned varint.
+pub fn uvarint(mut value: u32, out: &mut BytesMut) {
+    while value > 0x7f {
+        out.put_u8(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.put_u8(value as u8);
+}
+
+/// SplitMix64: the same seed gives the same sequence.
+pub struct Random(pub u64);
+
+impl Random {
+    pub fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `limit`.
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    /// True once in `of` times.
+    pub fn once_in(&mut self, of: usize) -> bool {
+        self.below(of) == 0
+    }
+}
