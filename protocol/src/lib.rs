@@ -5,6 +5,7 @@
 pub mod api;
 pub mod error;
 pub mod messages;
+pub mod record;
 pub mod schema;
 mod uuid;
 pub mod wire;

@@ -1,0 +1,243 @@
+//! Making batches: for internal topics, compaction, our own client, and tests.
+
+use bytes::Bytes;
+
+use super::batch::{HEADER_LEN, LOG_OVERHEAD};
+use super::compression::{Compression, CompressionError, compress};
+use super::{
+    Attributes, Batch, BatchError, BatchHeader, Codec, MAGIC_V2, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH,
+    NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, Record, TimestampType, varint,
+};
+
+/// Why a batch could not be made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BuildError {
+    #[error(transparent)]
+    Compression(#[from] CompressionError),
+    #[error("a batch of {0} bytes exceeds the format's 2 GiB")]
+    TooLarge(usize),
+    #[error(transparent)]
+    Unreadable(#[from] BatchError),
+}
+
+/// Collects records and gives the bytes of one batch, CRC included.
+///
+/// The first record's timestamp is the base; offsets run from the base offset, or are the records' own with
+/// [`BatchBuilder::push`]. Offsets must ascend.
+#[derive(Debug, Clone)]
+pub struct BatchBuilder {
+    compression: Compression,
+    header: BatchHeader,
+    records: Vec<u8>,
+}
+
+impl BatchBuilder {
+    /// A batch at offset 0 of leader epoch -1, without producer, as a plain producer sends it.
+    pub fn new(compression: impl Into<Compression>) -> BatchBuilder {
+        let compression = compression.into();
+        BatchBuilder {
+            compression,
+            header: BatchHeader {
+                base_offset: 0,
+                batch_length: 0,
+                partition_leader_epoch: NO_PARTITION_LEADER_EPOCH,
+                magic: MAGIC_V2,
+                crc: 0,
+                attributes: Attributes::new(compression.codec(), TimestampType::CreateTime, false, false),
+                last_offset_delta: -1,
+                base_timestamp: NO_TIMESTAMP,
+                max_timestamp: NO_TIMESTAMP,
+                producer_id: NO_PRODUCER_ID,
+                producer_epoch: NO_PRODUCER_EPOCH,
+                base_sequence: NO_SEQUENCE,
+                record_count: 0,
+            },
+            records: Vec::new(),
+        }
+    }
+
+    /// To be set before the first record.
+    #[must_use]
+    pub fn base_offset(mut self, base_offset: i64) -> BatchBuilder {
+        debug_assert_eq!(self.header.record_count, 0);
+        self.header.base_offset = base_offset;
+        self
+    }
+
+    #[must_use]
+    pub fn leader_epoch(mut self, epoch: i32) -> BatchBuilder {
+        self.header.partition_leader_epoch = epoch;
+        self
+    }
+
+    #[must_use]
+    pub fn producer(mut self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
+        self.header.producer_id = id;
+        self.header.producer_epoch = epoch;
+        self.header.base_sequence = base_sequence;
+        self
+    }
+
+    #[must_use]
+    pub fn transactional(mut self) -> BatchBuilder {
+        self.header.attributes = self.attributes(self.header.timestamp_type(), true, self.header.is_control());
+        self
+    }
+
+    /// Marks the records as control records, which consumers skip.
+    #[must_use]
+    pub fn control(mut self) -> BatchBuilder {
+        self.header.attributes = self.attributes(self.header.timestamp_type(), self.header.is_transactional(), true);
+        self
+    }
+
+    /// Stamps the batch with the broker's time: all its records then have it.
+    #[must_use]
+    pub fn log_append_time(mut self, now_ms: i64) -> BatchBuilder {
+        self.header.attributes = self.header.attributes.with_timestamp_type(TimestampType::LogAppendTime);
+        self.header.max_timestamp = now_ms;
+        self
+    }
+
+    fn attributes(&self, timestamp_type: TimestampType, transactional: bool, control: bool) -> Attributes {
+        Attributes::new(self.compression.codec(), timestamp_type, transactional, control)
+    }
+
+    /// Adds a record at the next offset.
+    #[must_use]
+    pub fn record(self, timestamp: i64, key: Option<&[u8]>, value: Option<&[u8]>) -> BatchBuilder {
+        self.record_with_headers(timestamp, key, value, &[])
+    }
+
+    /// Adds a record with headers at the next offset.
+    #[must_use]
+    pub fn record_with_headers(
+        mut self,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&str, Option<&[u8]>)],
+    ) -> BatchBuilder {
+        let headers = headers.iter().map(|(key, value)| (key.as_bytes(), *value));
+        self.append(self.header.last_offset_delta + 1, timestamp, key, value, headers);
+        self
+    }
+
+    /// Adds a record at its own offset, which must be at least the base offset and above the last record's.
+    pub fn push(&mut self, record: &Record) {
+        let delta = record.offset - self.header.base_offset;
+        debug_assert!(delta > i64::from(self.header.last_offset_delta) && delta <= i64::from(i32::MAX));
+        let headers = record.headers.iter().map(|header| (&header.key[..], header.value.as_deref()));
+        self.append(delta as i32, record.timestamp, record.key.as_deref(), record.value.as_deref(), headers);
+    }
+
+    /// Where a batch must keep the offset range of one that lost records to compaction: its last offset.
+    #[must_use]
+    pub fn last_offset(mut self, last_offset: i64) -> BatchBuilder {
+        debug_assert!(last_offset >= self.header.last_offset());
+        self.header.last_offset_delta = (last_offset - self.header.base_offset) as i32;
+        self
+    }
+
+    fn append<'a>(
+        &mut self,
+        offset_delta: i32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
+    ) {
+        let header = &mut self.header;
+        if header.record_count == 0 {
+            header.base_timestamp = timestamp;
+        }
+        if header.timestamp_type() == TimestampType::CreateTime {
+            header.max_timestamp = header.max_timestamp.max(timestamp);
+        }
+        header.last_offset_delta = offset_delta;
+        header.record_count += 1;
+
+        let timestamp_delta = timestamp.wrapping_sub(header.base_timestamp);
+        let fields = 1 + varint::len(timestamp_delta) + varint::len(i64::from(offset_delta));
+        let of_headers: usize = headers.clone().map(|(key, value)| sized_len(Some(key)) + sized_len(value)).sum();
+        let len = fields + sized_len(key) + sized_len(value) + varint::len(headers.len() as i64) + of_headers;
+
+        let out = &mut self.records;
+        out.reserve(len + 5);
+        varint::put_i64(out, len as i64);
+        let start = out.len();
+        out.push(0); // attributes: none are defined
+        varint::put_i64(out, timestamp_delta);
+        varint::put_i32(out, offset_delta);
+        put_sized(out, key);
+        put_sized(out, value);
+        varint::put_i64(out, headers.len() as i64);
+        for (key, value) in headers {
+            put_sized(out, Some(key));
+            put_sized(out, value);
+        }
+        debug_assert_eq!(out.len() - start, len);
+    }
+
+    pub fn record_count(&self) -> usize {
+        self.header.record_count as usize
+    }
+
+    /// Size of the batch so far, before compression.
+    pub fn uncompressed_size(&self) -> usize {
+        HEADER_LEN + self.records.len()
+    }
+
+    /// The whole batch.
+    ///
+    /// # Panics
+    /// Where [`BatchBuilder::try_build`] fails; for callers whose records are small and their own.
+    pub fn build(self) -> Bytes {
+        self.try_build().unwrap_or_else(|error| panic!("cannot build a record batch: {error}"))
+    }
+
+    pub fn try_build(self) -> Result<Bytes, BuildError> {
+        encode(self.header, self.compression, &self.records)
+    }
+}
+
+fn sized_len(bytes: Option<&[u8]>) -> usize {
+    bytes.map_or(1, |bytes| varint::len(bytes.len() as i64) + bytes.len())
+}
+
+fn put_sized(out: &mut Vec<u8>, bytes: Option<&[u8]>) {
+    match bytes {
+        None => varint::put_i32(out, -1),
+        Some(bytes) => {
+            varint::put_i64(out, bytes.len() as i64);
+            out.extend_from_slice(bytes);
+        }
+    }
+}
+
+/// The batch of `header` with these records, given uncompressed; length and CRC are made anew.
+fn encode(mut header: BatchHeader, compression: Compression, records: &[u8]) -> Result<Bytes, BuildError> {
+    let mut batch = Vec::with_capacity(HEADER_LEN + if compression.codec() == Codec::None { records.len() } else { 0 });
+    batch.resize(HEADER_LEN, 0);
+    compress(compression, records, &mut batch)?;
+    header.batch_length = i32::try_from(batch.len() - LOG_OVERHEAD).map_err(|_| BuildError::TooLarge(batch.len()))?;
+    let (header_bytes, payload) = batch.split_at_mut(HEADER_LEN);
+    header_bytes.copy_from_slice(&header.to_bytes_with_crc(payload));
+    Ok(Bytes::from(batch))
+}
+
+/// The same batch under another codec: same header fields, same records byte for byte, new length and CRC. The
+/// records may decompress to at most `limit` bytes; they are not looked at.
+pub fn recompress(batch: &Batch, compression: Compression, limit: usize) -> Result<Bytes, BuildError> {
+    recompress_records(batch.header(), compression, &batch.record_bytes(limit)?)
+}
+
+/// As [`recompress`], for records that were decompressed already.
+pub(super) fn recompress_records(
+    header: &BatchHeader,
+    compression: Compression,
+    records: &[u8],
+) -> Result<Bytes, BuildError> {
+    let header = BatchHeader { attributes: header.attributes.with_codec(compression.codec()), ..*header };
+    encode(header, compression, records)
+}
