@@ -1,4 +1,5 @@
 //! Felice: a Kafka-compatible broker in one binary. `ARCHITECTURE.md` is the map.
 
+pub mod config;
 pub mod env;
 pub mod model;

@@ -1,0 +1,349 @@
+//! Every broker setting that Kafka 4.3 knows, in three kinds: what Felice obeys, what has no meaning here, and what is
+//! not obeyed yet. Names, types, defaults and valid values are Kafka's; a default that differs says so in its text.
+
+use super::{
+    error::nearest,
+    setting::{
+        Setting,
+        Type::{self, Boolean, Int, List, Long},
+        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, OnlyYet, SubsetOf},
+    },
+};
+
+/// What Felice does with a setting of a broker.
+#[derive(Debug, Clone, Copy)]
+pub enum Kind {
+    Obeyed(&'static Setting),
+    /// Accepted, since it changes nothing that anyone could notice; the reason is for one warning.
+    NoMeaningHere {
+        why: &'static str,
+    },
+    /// Refused.
+    NotYet {
+        feature: &'static str,
+    },
+    /// Refused: whoever sets it relies on a protection.
+    Security {
+        feature: &'static str,
+    },
+}
+
+/// The kind of the broker setting called `name`; `None` where Kafka has none either.
+pub fn kind(name: &str) -> Option<Kind> {
+    if let Some(setting) = setting(name) {
+        return Some(Kind::Obeyed(setting));
+    }
+    let group = |groups: &'static [Group]| groups.iter().find(|group| group.names.contains(&name));
+    if let Some(group) = group(NO_MEANING_HERE) {
+        return Some(Kind::NoMeaningHere { why: group.about });
+    }
+    if let Some(group) = group(SECURITY) {
+        return Some(Kind::Security { feature: group.about });
+    }
+    if let Some(group) = group(NOT_YET) {
+        return Some(Kind::NotYet { feature: group.about });
+    }
+    // listener.name.<name>.ssl.* and, with a mechanism before it, listener.name.<name>.<mechanism>.sasl.*
+    let of_listener = name.strip_prefix("listener.name.");
+    let protects = |prefix: &&str| match of_listener {
+        Some(rest) => rest.contains(&format!(".{prefix}")),
+        None => name.starts_with(*prefix),
+    };
+    if SECURITY_PREFIXES.iter().any(protects) {
+        return Some(Kind::Security { feature: "TLS, SASL and authorization" });
+    }
+    if of_listener.is_some() {
+        return Some(Kind::NotYet { feature: "settings of single listeners" });
+    }
+    None
+}
+
+/// The obeyed broker setting called `name`.
+pub fn setting(name: &str) -> Option<&'static Setting> {
+    OBEYED.iter().find(|setting| setting.name == name)
+}
+
+/// The known name that was probably meant by `name`.
+pub fn did_you_mean(name: &str) -> Option<&'static str> {
+    let groups = [NO_MEANING_HERE, NOT_YET, SECURITY].into_iter().flatten().flat_map(|group| group.names);
+    nearest(name, OBEYED.iter().map(|setting| setting.name).chain(groups.copied()))
+}
+
+const fn fixed(
+    name: &'static str,
+    ty: Type,
+    default: Option<&'static str>,
+    valid: Valid,
+    doc: &'static str,
+) -> Setting {
+    Setting { name, ty, default, valid, dynamic: false, doc }
+}
+
+const fn dynamic(
+    name: &'static str,
+    ty: Type,
+    default: Option<&'static str>,
+    valid: Valid,
+    doc: &'static str,
+) -> Setting {
+    Setting { name, ty, default, valid, dynamic: true, doc }
+}
+
+const MAX_INT: Option<&str> = Some("2147483647");
+pub(super) const MAX_LONG: Option<&str> = Some("9223372036854775807");
+pub(super) const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
+pub(super) const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
+pub(super) const CLEANUP_POLICIES: Valid = OnlyYet { only: "delete", known: &["compact", "delete"] };
+pub(super) const NEVER: Valid = OnlyYet { only: "false", known: &[] };
+
+#[rustfmt::skip]
+pub static OBEYED: &[Setting] = &[
+    // Who this broker is.
+    fixed("node.id", Int, Some("1"), AtLeast(0),
+        "This broker's number in its cluster. Kafka asks for it; here it is 1 unless set."),
+    fixed("broker.id", Int, Some("-1"), Any,
+        "The old name of node.id; where both are set they must agree."),
+    fixed("broker.rack", Type::String, None, Any,
+        "The rack or zone that this broker stands in, as told to clients."),
+    fixed("process.roles", List, Some("broker,controller"), SubsetOf(&["broker", "controller"]),
+        "Felice is always both a broker and a controller; only that is accepted."),
+    fixed("log.dirs", List, None, Any,
+        "The data folder; --data-dir goes before it. More than one folder is not supported yet."),
+    fixed("log.dir", List, None, Any,
+        "The data folder where log.dirs is not set. Felice never keeps data in /tmp unless told to."),
+
+    // Who can reach it, and how.
+    dynamic("listeners", List, Some("PLAINTEXT://localhost:9092"), Any,
+        "Where to listen, as NAME://host:port with commas between. No host means all addresses, localhost both IPv4 and IPv6, port 0 any free port. \
+         Kafka listens on all addresses by default, Felice on localhost only."),
+    fixed("advertised.listeners", List, None, Any,
+        "The addresses that clients are told to connect to. Unset, each client is told the address by which it reached the broker."),
+    dynamic("listener.security.protocol.map", Type::String, Some("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT"), Any,
+        "The security protocol of each listener name. Only PLAINTEXT is supported yet."),
+    fixed("inter.broker.listener.name", Type::String, None, Any,
+        "The listener that other brokers use; by default the one called PLAINTEXT, else the first."),
+    fixed("security.inter.broker.protocol", Type::String, Some("PLAINTEXT"), Any,
+        "The protocol between brokers. Only PLAINTEXT is supported yet."),
+    dynamic("max.connections", Int, MAX_INT, AtLeast(0),
+        "Connections that the broker keeps open at once; further ones wait until one closes."),
+    dynamic("max.connections.per.ip", Int, MAX_INT, AtLeast(0),
+        "Connections that one address may have open at once; further ones are closed."),
+    dynamic("max.connections.per.ip.overrides", Type::String, Some(""), Any,
+        "Other limits than max.connections.per.ip for some addresses, as host:limit with commas between."),
+    fixed("connections.max.idle.ms", Long, Some("600000"), Any,
+        "A connection without a request for this long is closed; negative means never."),
+    fixed("socket.request.max.bytes", Int, Some("104857600"), AtLeast(1),
+        "The largest request; a connection that announces a larger one is closed."),
+    fixed("queued.max.request.bytes", Long, Some("-1"), Any,
+        "Memory for requests that are being received or handled; -1 takes a quarter of what the machine or cgroup gives. Kafka has no limit by default."),
+
+    // Topics.
+    fixed("auto.create.topics.enable", Boolean, Some("true"), Any,
+        "Whether asking for a topic that does not exist creates it."),
+    fixed("delete.topic.enable", Boolean, Some("true"), Any,
+        "Whether topics may be deleted."),
+    fixed("num.partitions", Int, Some("1"), AtLeast(1),
+        "Partitions of a topic that is created without saying how many."),
+    fixed("default.replication.factor", Int, Some("1"), Between(1, 32767),
+        "Copies of each partition of a topic that is created without saying how many."),
+    dynamic("unclean.leader.election.enable", Boolean, Some("false"), NEVER,
+        "Whether a replica that lacks acknowledged records may lead. Never, so far."),
+
+    // The log. Most of these are the defaults of the topic settings that `topic` names.
+    dynamic("log.segment.bytes", Int, Some("1073741824"), AtLeast(1_048_576),
+        "Size at which a segment is closed and the next one begun."),
+    dynamic("log.roll.ms", Long, None, AtLeast(1),
+        "Age at which a segment is closed; goes before log.roll.hours."),
+    fixed("log.roll.hours", Int, Some("168"), AtLeast(1),
+        "Age at which a segment is closed."),
+    dynamic("log.index.size.max.bytes", Int, Some("10485760"), AtLeast(4),
+        "Largest size of a segment's offset index; a segment whose index is full is closed."),
+    dynamic("log.index.interval.bytes", Int, Some("4096"), AtLeast(0),
+        "Bytes of log between two entries of the offset index."),
+    dynamic("log.flush.interval.messages", Long, MAX_LONG, AtLeast(1),
+        "Records after which a partition is flushed to disk. At 1 every acknowledgement waits for its flush, and so survives a power loss."),
+    dynamic("log.flush.interval.ms", Long, None, Any,
+        "Time after which written records are flushed to disk; unset, log.flush.scheduler.interval.ms holds."),
+    fixed("log.flush.scheduler.interval.ms", Long, MAX_LONG, Any,
+        "Time after which written records are flushed to disk where log.flush.interval.ms is not set."),
+    dynamic("log.cleanup.policy", List, Some("delete"), CLEANUP_POLICIES,
+        "What happens to old records."),
+    dynamic("log.preallocate", Boolean, Some("false"), NEVER,
+        "Whether a segment's file is made at full size at once."),
+    dynamic("log.message.timestamp.type", Type::String, Some("CreateTime"), OneOf(TIMESTAMP_TYPES),
+        "Whether a record's timestamp is the producer's or the time of its append."),
+    dynamic("log.message.timestamp.before.max.ms", Long, MAX_LONG, AtLeast(0),
+        "How far a producer's timestamp may lie in the past."),
+    dynamic("log.message.timestamp.after.max.ms", Long, Some("3600000"), AtLeast(0),
+        "How far a producer's timestamp may lie in the future."),
+    dynamic("message.max.bytes", Int, Some("1048588"), AtLeast(0),
+        "The largest record batch, as it arrives (that is, compressed)."),
+    dynamic("min.insync.replicas", Int, Some("1"), AtLeast(1),
+        "In-sync replicas without which a write with acks=all is refused."),
+    dynamic("compression.type", Type::String, Some("producer"), OneOf(CODECS),
+        "The codec in which batches are stored; `producer` keeps them as they came."),
+    dynamic("compression.gzip.level", Int, Some("-1"), BetweenOrMinusOne(1, 9),
+        "Level for batches that the broker compresses with gzip."),
+    dynamic("compression.lz4.level", Int, Some("9"), Between(1, 17),
+        "Level for batches that the broker compresses with lz4."),
+    dynamic("compression.zstd.level", Int, Some("3"), Between(-131_072, 22),
+        "Level for batches that the broker compresses with zstd."),
+
+    // Producing and fetching.
+    fixed("fetch.max.bytes", Int, Some("57671680"), AtLeast(1024),
+        "The most that one fetch returns, whatever the client asks for; a single larger batch is still returned."),
+    fixed("max.incremental.fetch.session.cache.slots", Int, Some("1000"), AtLeast(0),
+        "Fetch sessions that the broker remembers."),
+    fixed("max.request.partition.size.limit", Int, Some("2000"), AtLeast(1),
+        "Partitions that one DescribeTopicPartitions answer holds at most."),
+    dynamic("producer.id.expiration.ms", Int, Some("86400000"), AtLeast(1),
+        "An idempotent producer that has not written for this long is forgotten."),
+    fixed("producer.id.expiration.check.interval.ms", Int, Some("600000"), AtLeast(1),
+        "How often idempotent producers are looked through for expired ones."),
+];
+
+/// Names that share a reason or a feature.
+struct Group {
+    about: &'static str,
+    names: &'static [&'static str],
+}
+
+#[rustfmt::skip]
+static NO_MEANING_HERE: &[Group] = &[
+    Group { about: "one runtime with a thread for each core does all work", names: &[
+        "background.threads", "group.coordinator.background.threads", "group.coordinator.threads", "log.cleaner.threads", "num.io.threads",
+        "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.alter.log.dirs.threads", "num.replica.fetchers",
+        "remote.log.manager.copier.thread.pool.size", "remote.log.manager.expiration.thread.pool.size",
+        "remote.log.manager.follower.thread.pool.size", "remote.log.manager.thread.pool.size", "remote.log.reader.threads",
+        "share.coordinator.threads",
+    ] },
+    Group { about: "requests in memory are bounded by queued.max.request.bytes", names: &["queued.max.requests"] },
+    Group { about: "the kernel sizes socket buffers and queues by itself", names: &[
+        "replica.socket.receive.buffer.bytes", "socket.listen.backlog.size", "socket.receive.buffer.bytes", "socket.send.buffer.bytes",
+    ] },
+    Group { about: "waiting requests are woken by what they wait for and need no purging", names: &[
+        "delete.records.purgatory.purge.interval.requests", "fetch.purgatory.purge.interval.requests",
+        "producer.purgatory.purge.interval.requests", "share.fetch.purgatory.purge.interval.requests",
+    ] },
+    Group { about: "there is no JVM", names: &[
+        "auto.include.jmx.reporter", "kafka.metrics.polling.interval.secs", "kafka.metrics.reporters", "metric.reporters", "metrics.num.samples",
+        "metrics.recording.level", "metrics.sample.window.ms",
+    ] },
+    Group { about: "there is no ZooKeeper", names: &[
+        "broker.id.generation.enable", "reserved.broker.max.id", "zookeeper.connect", "zookeeper.connection.timeout.ms",
+        "zookeeper.max.in.flight.requests", "zookeeper.metadata.migration.enable", "zookeeper.session.timeout.ms",
+    ] },
+    Group { about: "the log cleaner has no buffers to size", names: &[
+        "log.cleaner.dedupe.buffer.size", "log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.size",
+    ] },
+    Group { about: "checkpoints are written as they change, in the data folder's store", names: &[
+        "log.flush.offset.checkpoint.interval.ms", "log.flush.start.offset.checkpoint.interval.ms",
+        "replica.high.watermark.checkpoint.interval.ms",
+    ] },
+    Group { about: "the metadata log lives in the data folder's store, which bounds it", names: &[
+        "metadata.log.max.record.bytes.between.snapshots", "metadata.log.max.snapshot.interval.ms", "metadata.log.segment.bytes",
+        "metadata.log.segment.ms", "metadata.max.idle.interval.ms", "metadata.max.retention.bytes", "metadata.max.retention.ms",
+    ] },
+    Group { about: "records are always stored in format 2, and versions are negotiated", names: &[
+        "inter.broker.protocol.version", "log.message.downconversion.enable", "log.message.format.version",
+    ] },
+];
+
+/// Whatever begins so protects something, even where Kafka does not know the name.
+const SECURITY_PREFIXES: &[&str] =
+    &["ssl.", "sasl.", "security.", "zookeeper.ssl.", "oauth.", "principal.", "authorizer.", "super.users"];
+
+#[rustfmt::skip]
+static SECURITY: &[Group] = &[
+    Group { about: "authentication", names: &[
+        "connection.failed.authentication.delay.ms", "connections.max.reauth.ms", "delegation.token.expiry.check.interval.ms",
+        "delegation.token.expiry.time.ms", "delegation.token.max.lifetime.ms", "delegation.token.secret.key", "principal.builder.class",
+        "zookeeper.set.acl",
+    ] },
+    Group { about: "access control", names: &["allow.everyone.if.no.acl.found", "authorizer.class.name", "early.start.listeners", "super.users"] },
+    Group { about: "policies that are Java classes", names: &[
+        "alter.config.policy.class.name", "client.quota.callback.class", "create.topic.policy.class.name",
+    ] },
+    Group { about: "values that are kept elsewhere", names: &["config.providers"] },
+];
+
+#[rustfmt::skip]
+static NOT_YET: &[Group] = &[
+    Group { about: "clusters of several brokers", names: &[
+        "auto.leader.rebalance.enable", "broker.heartbeat.interval.ms", "broker.session.timeout.ms", "controlled.shutdown.enable",
+        "controller.listener.names", "controller.quorum.append.linger.ms", "controller.quorum.auto.join.enable",
+        "controller.quorum.bootstrap.servers", "controller.quorum.election.backoff.max.ms", "controller.quorum.election.timeout.ms",
+        "controller.quorum.fetch.max.bytes", "controller.quorum.fetch.snapshot.max.bytes", "controller.quorum.fetch.timeout.ms",
+        "controller.quorum.request.timeout.ms", "controller.quorum.retry.backoff.ms", "controller.quorum.voters",
+        "controller.socket.timeout.ms", "initial.broker.registration.timeout.ms", "leader.imbalance.check.interval.seconds",
+        "replica.fetch.backoff.ms", "replica.fetch.max.bytes", "replica.fetch.min.bytes", "replica.fetch.response.max.bytes",
+        "replica.fetch.wait.max.ms", "replica.lag.time.max.ms", "replica.selector.class", "replica.socket.timeout.ms", "request.timeout.ms",
+        "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms",
+    ] },
+    Group { about: "data in several folders", names: &[
+        "alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds", "cordoned.log.dirs",
+        "log.dir.failure.timeout.ms", "metadata.log.dir",
+    ] },
+    Group { about: "quotas", names: &[
+        "controller.quota.window.num", "controller.quota.window.size.seconds", "max.connection.creation.rate", "quota.window.num",
+        "quota.window.size.seconds", "replication.quota.window.num", "replication.quota.window.size.seconds",
+    ] },
+    Group { about: "segments that roll at random times", names: &["log.roll.jitter.hours", "log.roll.jitter.ms"] },
+    Group { about: "retention", names: &[
+        "log.retention.bytes", "log.retention.check.interval.ms", "log.retention.hours", "log.retention.minutes", "log.retention.ms",
+        "log.segment.delete.delay.ms",
+    ] },
+    Group { about: "compaction", names: &[
+        "log.cleaner.backoff.ms", "log.cleaner.delete.retention.ms", "log.cleaner.enable", "log.cleaner.io.max.bytes.per.second",
+        "log.cleaner.max.compaction.lag.ms", "log.cleaner.min.cleanable.ratio", "log.cleaner.min.compaction.lag.ms",
+    ] },
+    Group { about: "consumer groups", names: &[
+        "group.consumer.assignment.interval.ms", "group.consumer.assignors", "group.consumer.heartbeat.interval.ms",
+        "group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms", "group.consumer.max.session.timeout.ms",
+        "group.consumer.max.size", "group.consumer.migration.policy", "group.consumer.min.assignment.interval.ms",
+        "group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms",
+        "group.coordinator.append.linger.ms", "group.coordinator.cached.buffer.max.bytes", "group.coordinator.rebalance.protocols",
+        "group.initial.rebalance.delay.ms", "group.max.session.timeout.ms", "group.max.size", "group.min.session.timeout.ms",
+        "offset.metadata.max.bytes", "offsets.commit.timeout.ms", "offsets.load.buffer.size", "offsets.retention.check.interval.ms",
+        "offsets.retention.minutes", "offsets.topic.compression.codec", "offsets.topic.num.partitions", "offsets.topic.replication.factor",
+        "offsets.topic.segment.bytes",
+    ] },
+    Group { about: "streams groups", names: &[
+        "group.streams.assignment.interval.ms", "group.streams.heartbeat.interval.ms", "group.streams.initial.rebalance.delay.ms",
+        "group.streams.max.assignment.interval.ms", "group.streams.max.heartbeat.interval.ms", "group.streams.max.session.timeout.ms",
+        "group.streams.max.size", "group.streams.max.standby.replicas", "group.streams.min.assignment.interval.ms",
+        "group.streams.min.heartbeat.interval.ms", "group.streams.min.session.timeout.ms", "group.streams.num.standby.replicas",
+        "group.streams.session.timeout.ms",
+    ] },
+    Group { about: "share groups", names: &[
+        "group.share.assignment.interval.ms", "group.share.assignors", "group.share.delivery.count.limit", "group.share.heartbeat.interval.ms",
+        "group.share.max.assignment.interval.ms", "group.share.max.delivery.count.limit", "group.share.max.heartbeat.interval.ms",
+        "group.share.max.partition.max.record.locks", "group.share.max.record.lock.duration.ms", "group.share.max.session.timeout.ms",
+        "group.share.max.share.sessions", "group.share.max.size", "group.share.min.assignment.interval.ms", "group.share.min.delivery.count.limit",
+        "group.share.min.heartbeat.interval.ms", "group.share.min.partition.max.record.locks", "group.share.min.record.lock.duration.ms",
+        "group.share.min.session.timeout.ms", "group.share.partition.max.record.locks", "group.share.record.lock.duration.ms",
+        "group.share.session.timeout.ms", "share.coordinator.append.linger.ms", "share.coordinator.cached.buffer.max.bytes",
+        "share.coordinator.load.buffer.size", "share.coordinator.snapshot.update.records.per.snapshot",
+        "share.coordinator.state.topic.compression.codec", "share.coordinator.state.topic.min.isr", "share.coordinator.state.topic.num.partitions",
+        "share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.segment.bytes", "share.coordinator.write.timeout.ms",
+    ] },
+    Group { about: "transactions", names: &[
+        "add.partitions.to.txn.retry.backoff.max.ms", "add.partitions.to.txn.retry.backoff.ms",
+        "transaction.abort.timed.out.transaction.cleanup.interval.ms", "transaction.max.timeout.ms", "transaction.partition.verification.enable",
+        "transaction.remove.expired.transaction.cleanup.interval.ms", "transaction.state.log.load.buffer.size", "transaction.state.log.min.isr",
+        "transaction.state.log.num.partitions", "transaction.state.log.replication.factor", "transaction.state.log.segment.bytes",
+        "transaction.two.phase.commit.enable", "transactional.id.expiration.ms",
+    ] },
+    Group { about: "tiered storage", names: &[
+        "follower.fetch.last.tiered.offset.enable", "log.local.retention.bytes", "log.local.retention.ms", "remote.fetch.max.wait.ms",
+        "remote.list.offsets.request.timeout.ms", "remote.log.index.file.cache.total.size.bytes", "remote.log.manager.copy.max.bytes.per.second",
+        "remote.log.manager.copy.quota.window.num", "remote.log.manager.copy.quota.window.size.seconds",
+        "remote.log.manager.fetch.max.bytes.per.second", "remote.log.manager.fetch.quota.window.num",
+        "remote.log.manager.fetch.quota.window.size.seconds", "remote.log.manager.task.interval.ms",
+        "remote.log.metadata.custom.metadata.max.bytes", "remote.log.metadata.manager.class.name", "remote.log.metadata.manager.class.path",
+        "remote.log.metadata.manager.impl.prefix", "remote.log.metadata.manager.listener.name", "remote.log.reader.max.pending.tasks",
+        "remote.log.storage.manager.class.name", "remote.log.storage.manager.class.path", "remote.log.storage.manager.impl.prefix",
+        "remote.log.storage.system.enable",
+    ] },
+    Group { about: "client telemetry", names: &["telemetry.max.bytes"] },
+];
