@@ -5,4 +5,5 @@ pub mod controller;
 pub mod env;
 pub mod metadata;
 pub mod model;
+pub mod quorum;
 pub mod store;
