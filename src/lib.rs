@@ -3,6 +3,7 @@
 pub mod config;
 pub mod controller;
 pub mod env;
+pub mod log;
 pub mod metadata;
 pub mod model;
 pub mod quorum;

@@ -1,0 +1,25 @@
+//! The log of a partition: segments, indexes, producer state, leader epochs, recovery; all in Kafka's file formats.
+//!
+//! [`Log`] is the way in. Appends are serialized by one short lock per partition; reads take no lock. The pure parts
+//! are [`producers`] and [`epochs`].
+
+mod config;
+pub mod epochs;
+mod files;
+mod index;
+mod partition;
+pub mod producers;
+mod recovery;
+mod segment;
+mod snapshot;
+#[cfg(test)]
+mod tests;
+mod timestamps;
+
+pub use config::LogConfig;
+pub use files::{
+    LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
+};
+pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted};
+pub use recovery::{Recovered, Start, Truncated};
+pub use timestamps::TimestampedOffset;

@@ -1,0 +1,330 @@
+//! From the files of a partition to its state: after a clean stop by looking at the end of the log only, after any
+//! other by checking what was not known to be durable.
+//!
+//! After an unclean stop every batch from the recovery point on is checked: header, CRC, offsets that follow each
+//! other. The log is cut at the first one that fails, later segments are removed, indexes from the segment of the
+//! recovery point on are made anew, and producer state is the newest good snapshot brought up to the log's end.
+//! Time is proportional to what was not flushed, plus the headers of one segment.
+
+use std::{collections::BTreeSet, path::Path};
+
+use felice_protocol::record::BatchHeader;
+
+use super::{
+    config::LogConfig,
+    epochs::{self, LeaderEpochs},
+    files::{self, Listing, LogError, SNAPSHOT_SUFFIX},
+    producers::{ProducerBatch, Producers},
+    segment::{Batches, IndexPace, Segment},
+    snapshot,
+};
+use crate::model::{LeaderEpoch, Offset, Timestamp};
+
+/// Read at once while checking.
+const SCAN_SIZE: usize = 256 * 1024;
+
+/// What is known of a log before its files are opened.
+#[derive(Debug, Clone, Copy)]
+pub struct Start {
+    /// The broker was stopped cleanly and nobody else touched the files since.
+    pub clean: bool,
+    /// Everything below is durable and was checked before; 0 where that is not known.
+    pub recovery_point: Offset,
+    /// Records below were deleted, whether or not they are still in a file.
+    pub log_start: Offset,
+}
+
+/// What opening a log found and did, for one line in the broker's log.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Recovered {
+    pub segments: usize,
+    /// Bytes whose CRC was checked.
+    pub bytes_checked: u64,
+    pub truncated: Option<Truncated>,
+    /// Segments whose indexes were missing or damaged below the recovery point.
+    pub indexes_rebuilt: usize,
+    pub producers: usize,
+}
+
+/// A tail that was cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Truncated {
+    /// The log ends here now.
+    pub at: Offset,
+    pub bytes: u64,
+    pub why: String,
+}
+
+/// A partition's state as its files tell it. `segments` is never empty.
+pub(super) struct Loaded {
+    pub segments: Vec<Segment>,
+    pub log_start: Offset,
+    pub log_end: Offset,
+    pub epochs: LeaderEpochs,
+    pub producers: Producers,
+    pub pace: IndexPace,
+    pub recovered: Recovered,
+}
+
+pub(super) fn load(dir: &Path, config: &LogConfig, start: Start, now: Timestamp) -> Result<Loaded, LogError> {
+    let listing = files::list(dir)?;
+    tidy(&listing)?;
+    let mut loader = Loader {
+        dir,
+        interval: config.index_interval_bytes,
+        buffer: vec![0; SCAN_SIZE],
+        epochs: LeaderEpochs::default(),
+        recovered: Recovered::default(),
+        pace: IndexPace::default(),
+    };
+    let epochs_known = loader.read_epochs()?;
+    let (mut segments, mut log_end) = loader.load_segments(&listing.logs, start)?;
+    if log_end < start.log_start || segments.is_empty() {
+        // What the log should begin with is not there: nothing in the files is of use any more.
+        for segment in &segments {
+            segment.remove()?;
+        }
+        segments = vec![Segment::create(dir, start.log_start)?];
+        log_end = start.log_start;
+        loader.pace = IndexPace::default();
+    }
+    let log_start = segments.first().map_or(log_end, |first| first.base.max(start.log_start));
+    loader.epochs.truncate_end(log_end);
+    if !epochs_known {
+        loader.rebuild_epochs(&segments)?;
+    }
+    let producers = loader.load_producers(&segments, &listing.snapshots, log_end, now)?;
+    loader.recovered.segments = segments.len();
+    loader.recovered.producers = producers.len();
+    let Loader { epochs, recovered, pace, .. } = loader;
+    Ok(Loaded { segments, log_start, log_end, epochs, producers, pace, recovered })
+}
+
+/// Removes what an interrupted deletion or write left behind, and indexes without a log.
+fn tidy(listing: &Listing) -> Result<(), LogError> {
+    let strays = listing.indexes.iter().filter(|(base, _)| listing.logs.binary_search(base).is_err());
+    listing.rubbish.iter().chain(strays.map(|(_, path)| path)).try_for_each(|path| files::remove(path))
+}
+
+struct Loader<'a> {
+    dir: &'a Path,
+    interval: u64,
+    buffer: Vec<u8>,
+    epochs: LeaderEpochs,
+    recovered: Recovered,
+    pace: IndexPace,
+}
+
+/// How far a segment is good.
+struct Checked {
+    end: Offset,
+    /// Where the first bad batch begins, and what is wrong with it.
+    bad: Option<(u64, String)>,
+}
+
+impl Loader<'_> {
+    /// False where there is no usable checkpoint.
+    fn read_epochs(&mut self) -> Result<bool, LogError> {
+        let content = files::read_whole(&self.dir.join(epochs::CHECKPOINT_FILE))?;
+        let known = content.and_then(|content| LeaderEpochs::from_checkpoint(&String::from_utf8_lossy(&content)));
+        let usable = known.is_some();
+        self.epochs = known.unwrap_or_default();
+        Ok(usable)
+    }
+
+    /// The segments that are good, and the log end offset.
+    fn load_segments(&mut self, bases: &[Offset], start: Start) -> Result<(Vec<Segment>, Offset), LogError> {
+        let mut segments = Vec::with_capacity(bases.len());
+        let mut log_end = Offset::ZERO;
+        for (at, base) in bases.iter().enumerate() {
+            let (segment, damaged) = Segment::load(self.dir, *base)?;
+            let next = bases.get(at + 1);
+            let is_trusted =
+                if start.clean { next.is_some() } else { next.is_some_and(|n| *n <= start.recovery_point) };
+            if is_trusted {
+                if damaged {
+                    self.recovered.indexes_rebuilt += 1;
+                    self.check(&segment, Offset(i64::MAX), next.copied())?;
+                    complete_indexes(&segment)?;
+                }
+                segments.push(segment);
+                continue;
+            }
+            if start.clean
+                && !damaged
+                && let Ok(end) = segment.end_offset()
+            {
+                let indexed = segment.offsets.last().map_or(0, |last| u64::from(last.position));
+                self.pace = IndexPace { bytes: segment.size() - indexed };
+                return Ok((with(segments, segment), end));
+            }
+            // A closed segment lost its end in a power loss and this one did not: nothing in here follows on.
+            // (Compaction makes holes too, but only in what is durable, below the recovery point.)
+            let hole = !segments.is_empty() && *base != log_end && *base > start.recovery_point && log_end.0 > 0;
+            if hole {
+                let why = format!("segment {base} does not follow on");
+                return self.cut(segments, log_end, 0, why, bases.get(at..).unwrap_or_default());
+            }
+            self.epochs.truncate_end(*base);
+            let checked = self.check(&segment, start.recovery_point, next.copied())?;
+            log_end = checked.end;
+            let (size, rest) = (segment.size(), bases.get(at + 1..).unwrap_or_default());
+            if let Some((position, why)) = checked.bad {
+                segment.truncate(position)?;
+                segment.sync(false)?;
+                return self.cut(with(segments, segment), log_end, size - position, why, rest);
+            }
+            segment.sync(false)?;
+            if next.is_some() {
+                complete_indexes(&segment)?;
+            }
+            segments.push(segment);
+        }
+        Ok((segments, log_end))
+    }
+
+    /// Notes a cut at `at` and removes the segments after it.
+    fn cut(
+        &mut self,
+        segments: Vec<Segment>,
+        at: Offset,
+        mut bytes: u64,
+        why: String,
+        rest: &[Offset],
+    ) -> Result<(Vec<Segment>, Offset), LogError> {
+        for base in rest {
+            let (segment, _) = Segment::load(self.dir, *base)?;
+            bytes += segment.size();
+            segment.remove()?;
+        }
+        files::sync_dir(self.dir)?;
+        self.recovered.truncated = Some(Truncated { at, bytes, why });
+        Ok((segments, at))
+    }
+
+    /// Makes a segment's indexes anew from its batches, checking those from `recovery_point` on.
+    fn check(
+        &mut self,
+        segment: &Segment,
+        recovery_point: Offset,
+        next_base: Option<Offset>,
+    ) -> Result<Checked, LogError> {
+        segment.clear_indexes()?;
+        self.pace = IndexPace::default();
+        let mut end = segment.base;
+        let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
+        loop {
+            let (position, header) = match batches.next() {
+                Ok(Some(found)) => found,
+                Ok(None) => return Ok(Checked { end, bad: None }),
+                Err(LogError::Corrupt { position, why, .. }) => return Ok(Checked { end, bad: Some((position, why)) }),
+                Err(error) => return Err(error),
+            };
+            if header.base_offset >= recovery_point.0 {
+                let why = if !segment.reaches(Offset(header.last_offset())) {
+                    Some(format!("offset {} is too far from the segment's base", header.last_offset()))
+                } else if next_base.is_some_and(|next| header.last_offset() >= next.0) {
+                    Some(format!("offset {} belongs to the next segment", header.last_offset()))
+                } else if !batches.crc_matches(position, &header)? {
+                    Some("the CRC does not match".to_owned())
+                } else {
+                    None
+                };
+                if let Some(why) = why {
+                    return Ok(Checked { end, bad: Some((position, why)) });
+                }
+                self.recovered.bytes_checked += header.size() as u64;
+            }
+            match segment.index(&header, position, &mut self.pace, self.interval) {
+                // A gap only makes looking up take longer, and a full disk should not keep a broker from its start.
+                Err(error) if !error.is_disk_full() => return Err(error),
+                _ => {}
+            }
+            note_epoch(&mut self.epochs, &header);
+            end = Offset(header.next_offset());
+        }
+    }
+
+    fn rebuild_epochs(&mut self, segments: &[Segment]) -> Result<(), LogError> {
+        self.epochs = LeaderEpochs::default();
+        for segment in segments {
+            let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
+            while let Some((_, header)) = next_intact(&mut batches)? {
+                note_epoch(&mut self.epochs, &header);
+            }
+        }
+        Ok(())
+    }
+
+    /// The newest good snapshot, brought up to the log's end. Snapshots beyond it, and those without a segment but
+    /// for the newest, are removed.
+    fn load_producers(
+        &mut self,
+        segments: &[Segment],
+        snapshots: &[Offset],
+        log_end: Offset,
+        now: Timestamp,
+    ) -> Result<Producers, LogError> {
+        let bases: BTreeSet<Offset> = segments.iter().map(|segment| segment.base).collect();
+        let mut found = None;
+        for offset in snapshots.iter().rev() {
+            let path = files::segment_file(self.dir, *offset, SNAPSHOT_SUFFIX);
+            if found.is_none() && *offset <= log_end {
+                let content = files::read_whole(&path)?.unwrap_or_default();
+                if let Ok(producers) = snapshot::decode(&content, now) {
+                    found = Some((*offset, producers));
+                    continue;
+                }
+            } else if *offset < log_end && bases.contains(offset) {
+                continue;
+            }
+            files::remove(&path)?;
+        }
+        let (from, mut producers) = found.unwrap_or_default();
+        if from == log_end {
+            return Ok(producers);
+        }
+        let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+        for segment in segments.get(first..).unwrap_or_default() {
+            let end = segment.size();
+            let Ok(Some((position, _))) = segment.locate(from, end) else { continue };
+            let mut batches = Batches::new(segment, position, end, &mut self.buffer);
+            while let Some((_, header)) = next_intact(&mut batches)? {
+                if let Some(batch) = ProducerBatch::of(&header) {
+                    producers.appended(&batch, Offset(header.base_offset), now);
+                }
+            }
+        }
+        Ok(producers)
+    }
+}
+
+/// The next batch; damage below the recovery point ends a segment here and is told to whoever reads there.
+fn next_intact(batches: &mut Batches<'_>) -> Result<Option<(u64, BatchHeader)>, LogError> {
+    match batches.next() {
+        Err(LogError::Corrupt { .. }) => Ok(None),
+        found => found,
+    }
+}
+
+/// Writes the indexes of a segment that gets no more batches. On a full disk the next start makes them once more: who lacks
+/// its last entry would not know the segment's largest timestamp.
+fn complete_indexes(segment: &Segment) -> Result<(), LogError> {
+    match segment.settle() {
+        Err(error) if error.is_disk_full() => files::remove(segment.times.path()),
+        settled => settled,
+    }
+}
+
+/// A batch's leader epoch, where it is newer than what is known.
+fn note_epoch(epochs: &mut LeaderEpochs, header: &BatchHeader) {
+    let epoch = LeaderEpoch(header.partition_leader_epoch);
+    if epochs.latest().is_none_or(|latest| latest.epoch < epoch) {
+        epochs.assign(epoch, Offset(header.base_offset));
+    }
+}
+
+fn with(mut segments: Vec<Segment>, segment: Segment) -> Vec<Segment> {
+    segments.push(segment);
+    segments
+}

@@ -1,0 +1,516 @@
+//! One segment: a `.log` file of record batches and its two indexes.
+//!
+//! Readers need no lock: `size` is raised after the bytes are in the file, and nobody reads beyond it. Only the
+//! holder of the partition's append lock calls `append`.
+
+use std::{
+    fs::File,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use felice_protocol::{
+    record::{BatchHeader, HEADER_LEN},
+    wire::FileRange,
+};
+use parking_lot::Mutex;
+
+use super::{
+    files::{self, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX},
+    index::{Entry, Index, OffsetEntry, TimeEntry},
+};
+use crate::model::{Offset, Timestamp};
+
+/// What is read at once when only headers are wanted: on the stack, an index interval long.
+const PROBE_SIZE: usize = 4096;
+
+/// A timestamp and the last offset of the batch it is the largest of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct TimestampOffset {
+    pub timestamp: Timestamp,
+    pub offset: Offset,
+}
+
+#[derive(Debug)]
+pub(super) struct Segment {
+    pub base: Offset,
+    path: PathBuf,
+    file: Arc<File>,
+    /// Bytes of whole batches. The file may be longer while an append is under way.
+    size: AtomicU64,
+    pub offsets: Index<OffsetEntry>,
+    pub times: Index<TimeEntry>,
+    /// The largest timestamp in here and the first batch that has it.
+    largest: Mutex<Option<TimestampOffset>>,
+}
+
+/// Whole batches as they lie in the file.
+#[derive(Debug, Clone)]
+pub(super) struct Slice {
+    pub bytes: Bytes,
+    pub base: Offset,
+    pub next: Offset,
+}
+
+/// Counts appended bytes towards the next index entry.
+#[derive(Debug, Default)]
+pub(super) struct IndexPace {
+    pub bytes: u64,
+}
+
+impl Segment {
+    /// New and empty; whatever files are there under its name lose their content.
+    ///
+    /// The `.log` file comes last, and goes again where it cannot be used: it is what a start takes for a segment, and one
+    /// that is left behind while the segment before grows beyond its base would hide or cut what was acknowledged.
+    pub fn create(dir: &Path, base: Offset) -> Result<Segment, LogError> {
+        let offsets = Index::create(files::segment_file(dir, base, INDEX_SUFFIX))?;
+        let times = Index::create(files::segment_file(dir, base, TIME_INDEX_SUFFIX))?;
+        let path = files::segment_file(dir, base, LOG_SUFFIX);
+        let file = files::open(&path)?;
+        if let Err(error) = files::truncate(&file, &path, 0) {
+            return match files::remove(&path) {
+                Ok(()) => Err(error),
+                Err(_) => Err(LogError::Failed { path }),
+            };
+        }
+        Ok(Segment {
+            base,
+            file: Arc::new(file),
+            path,
+            size: AtomicU64::new(0),
+            offsets,
+            times,
+            largest: Mutex::new(None),
+        })
+    }
+
+    /// Opens what is there, trusting every byte; true where an index is missing or implausible and must be rebuilt.
+    pub fn load(dir: &Path, base: Offset) -> Result<(Segment, bool), LogError> {
+        let path = files::segment_file(dir, base, LOG_SUFFIX);
+        let file = files::open_existing(&path)?;
+        let size = files::size(&file, &path)?;
+        let (offsets_path, times_path) =
+            (files::segment_file(dir, base, INDEX_SUFFIX), files::segment_file(dir, base, TIME_INDEX_SUFFIX));
+        let offsets = Index::<OffsetEntry>::load(offsets_path.clone())?;
+        let offsets = offsets.filter(|index| index.last().is_none_or(|last| u64::from(last.position) < size));
+        let times = Index::<TimeEntry>::load(times_path.clone())?;
+        // A closed segment that holds anything has its largest timestamp there.
+        let times = times.filter(|index| (index.entries() > 0 || size == 0) && index.last().is_none_or(is_plausible));
+        let damaged = offsets.is_none() || times.is_none();
+        let offsets = offsets.map_or_else(|| Index::create(offsets_path), Ok)?;
+        let times = times.map_or_else(|| Index::create(times_path), Ok)?;
+        let largest = times.last().map(|last| TimestampOffset {
+            timestamp: Timestamp(last.timestamp),
+            offset: base.plus(i64::from(last.relative_offset)),
+        });
+        let segment = Segment {
+            base,
+            path,
+            file: Arc::new(file),
+            size: AtomicU64::new(size),
+            offsets,
+            times,
+            largest: Mutex::new(largest),
+        };
+        Ok((segment, damaged))
+    }
+
+    /// Bytes that may be read.
+    pub fn size(&self) -> u64 {
+        self.size.load(Ordering::Acquire)
+    }
+
+    pub fn largest(&self) -> Option<TimestampOffset> {
+        *self.largest.lock()
+    }
+
+    /// Writes a batch: its patched header, then its payload. On an error nothing of it remains, or, where even that
+    /// fails, [`LogError::Failed`] says that the file is lost.
+    pub fn append(&self, header: &[u8; HEADER_LEN], payload: &[u8]) -> Result<u64, LogError> {
+        let position = self.size.load(Ordering::Relaxed);
+        if let Err(error) = files::write_at(&self.file, &self.path, header, payload, position) {
+            return match files::truncate(&self.file, &self.path, position) {
+                Ok(()) => Err(error),
+                Err(_) => Err(LogError::Failed { path: self.path.clone() }),
+            };
+        }
+        self.size.store(position + (header.len() + payload.len()) as u64, Ordering::Release);
+        Ok(position)
+    }
+
+    /// Takes note of a batch that lies at `position`: largest timestamp and, every `interval` bytes, index entries.
+    pub fn index(
+        &self,
+        header: &BatchHeader,
+        position: u64,
+        pace: &mut IndexPace,
+        interval: u64,
+    ) -> Result<(), LogError> {
+        let last_offset = Offset(header.last_offset());
+        let largest = {
+            let mut largest = self.largest.lock();
+            if largest.is_none_or(|known| known.timestamp.0 < header.max_timestamp) {
+                *largest = Some(TimestampOffset { timestamp: Timestamp(header.max_timestamp), offset: last_offset });
+            }
+            *largest
+        };
+        let due = pace.bytes > interval;
+        if due {
+            pace.bytes = 0;
+        }
+        pace.bytes += header.size() as u64;
+        if due
+            && let Some(relative_offset) = self.relative(last_offset)
+            && let Ok(position) = u32::try_from(position)
+        {
+            self.offsets.push(OffsetEntry { relative_offset, position })?;
+            self.push_time(largest)?;
+        }
+        Ok(())
+    }
+
+    /// Completes the indexes, as no batch follows for now, and writes them to their files.
+    pub fn settle(&self) -> Result<(), LogError> {
+        self.push_time(self.largest())?;
+        self.offsets.settle()?;
+        self.times.settle()
+    }
+
+    /// Makes the batches durable, with `indexes` those too.
+    pub fn sync(&self, indexes: bool) -> Result<(), LogError> {
+        files::sync(&self.file, &self.path)?;
+        if indexes {
+            self.offsets.sync()?;
+            self.times.sync()?;
+        }
+        Ok(())
+    }
+
+    /// Empties the indexes before they are made anew.
+    pub fn clear_indexes(&self) -> Result<(), LogError> {
+        *self.largest.lock() = None;
+        self.offsets.clear()?;
+        self.times.clear()
+    }
+
+    /// Cuts the file. The caller holds the append lock or is alone, and puts the indexes right.
+    pub fn truncate(&self, size: u64) -> Result<(), LogError> {
+        self.size.store(size, Ordering::Release);
+        files::truncate(&self.file, &self.path, size)
+    }
+
+    /// Removes the three files. Readers that still hold this segment can go on reading batches.
+    pub fn remove(&self) -> Result<(), LogError> {
+        files::remove(&self.path)?;
+        files::remove(self.offsets.path())?;
+        files::remove(self.times.path())
+    }
+
+    /// Whether `offset` can be told relative to the base in four bytes, as Kafka's signed ones.
+    pub fn reaches(&self, offset: Offset) -> bool {
+        self.relative(offset).is_some_and(|relative| relative <= i32::MAX as u32)
+    }
+
+    fn relative(&self, offset: Offset) -> Option<u32> {
+        u32::try_from(offset.0.checked_sub(self.base.0)?).ok()
+    }
+
+    fn push_time(&self, largest: Option<TimestampOffset>) -> Result<(), LogError> {
+        let Some(TimestampOffset { timestamp, offset }) = largest.filter(|largest| largest.timestamp.0 >= 0) else {
+            return Ok(());
+        };
+        let Some(relative_offset) = self.relative(offset) else { return Ok(()) };
+        self.times.push(TimeEntry { timestamp: timestamp.0, relative_offset })
+    }
+
+    /// The first batch whose last offset is at least `offset`, and where it begins; `None` where all end before.
+    pub fn locate(&self, offset: Offset, end: u64) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        let mut probe = [0; PROBE_SIZE];
+        if let Some(hint) = self.hint(offset)?.filter(|hint| hint.position < end) {
+            let mut batches = Batches::new(self, hint.position, end, &mut probe);
+            match batches.next() {
+                Ok(Some(first)) if first.1.last_offset() == hint.last_offset => {
+                    return batches.seek(offset, Some(first));
+                }
+                // The entry does not lead to the batch it names: walk from the beginning.
+                Ok(_) | Err(LogError::Corrupt { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let mut batches = Batches::new(self, 0, end, &mut probe);
+        let first = batches.next()?;
+        batches.seek(offset, first)
+    }
+
+    /// The index's word on where to begin to look for `offset`.
+    fn hint(&self, offset: Offset) -> Result<Option<Hint>, LogError> {
+        let relative = u32::try_from(offset.0.saturating_sub(self.base.0).max(0)).unwrap_or(u32::MAX);
+        let entry = match self.offsets.floor(relative) {
+            Err(error) if error.is_not_found() => None,
+            found => found?,
+        };
+        Ok(entry.map(|entry| Hint {
+            position: u64::from(entry.position),
+            last_offset: self.base.0.saturating_add(i64::from(entry.key())),
+        }))
+    }
+
+    /// The offset after the last batch, looked for from the last index entry on.
+    pub fn end_offset(&self) -> Result<Offset, LogError> {
+        let (end, mut probe) = (self.size(), [0; PROBE_SIZE]);
+        let start = match self.hint(Offset(i64::MAX))?.filter(|hint| hint.position < end) {
+            Some(hint) => self.locate(Offset(hint.last_offset), end)?.map_or(0, |(position, _)| position),
+            None => 0,
+        };
+        let mut batches = Batches::new(self, start, end, &mut probe);
+        let mut next = self.base;
+        while let Some((_, header)) = batches.next()? {
+            next = Offset(header.next_offset());
+        }
+        Ok(next)
+    }
+
+    /// Whole batches from the one that contains `from` on, up to `max_bytes`, none that reaches `until`. The first
+    /// comes whole where `at_least_one` asks for it. `None` where all batches end before `from`.
+    pub fn read(
+        &self,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Option<Slice>, LogError> {
+        let end = self.size();
+        let Some((position, first)) = self.locate(from, end)? else { return Ok(None) };
+        let empty = Slice { bytes: Bytes::new(), base: from, next: from };
+        let fits = first.size() <= max_bytes;
+        if first.next_offset() > until.0 || !(fits || at_least_one) {
+            return Ok(Some(empty));
+        }
+        let available = usize::try_from(end - position).unwrap_or(usize::MAX);
+        let wanted = if fits { max_bytes.min(available) } else { first.size() };
+        let bytes = files::read_bytes(&self.file, &self.path, position, wanted)?;
+        let (length, next) = self.whole_batches(&bytes, position, first.base_offset, until)?;
+        Ok(Some(Slice { bytes: bytes.slice(..length), base: Offset(first.base_offset), next: Offset(next) }))
+    }
+
+    /// Where the batches lie that [`Segment::read`] would read. Costs a few reads of headers, however large the answer.
+    pub fn span(
+        &self,
+        from: Offset,
+        until: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+    ) -> Result<Option<Span>, LogError> {
+        let end = self.size();
+        let Some((position, first)) = self.locate(from, end)? else { return Ok(None) };
+        let fits = first.size() <= max_bytes;
+        if first.next_offset() > until.0 || !(fits || at_least_one) {
+            return Ok(Some(Span { position, length: 0, next: Some(from) }));
+        }
+        if !fits {
+            return Ok(Some(Span { position, length: first.size(), next: Some(Offset(first.next_offset())) }));
+        }
+        let beyond = self.locate(until, end)?.map(|(position, header)| (position, Offset(header.base_offset)));
+        let readable = beyond.map_or(end, |(position, _)| position);
+        let limit = position.saturating_add(max_bytes as u64);
+        let (stop, next) = if readable <= limit {
+            (readable, beyond.map(|(_, next)| next))
+        } else {
+            let (stop, next) = self.boundary_before(limit, position, readable)?;
+            (stop, Some(next))
+        };
+        let length = usize::try_from(stop.saturating_sub(position)).unwrap_or(0);
+        Ok(Some(Span { position, length, next }))
+    }
+
+    /// Where the first batch begins that does not end by `limit`, and its first offset. `position` is that of a batch
+    /// before, and `end` lies beyond `limit`.
+    fn boundary_before(&self, limit: u64, position: u64, end: u64) -> Result<(u64, Offset), LogError> {
+        let mut probe = [0; PROBE_SIZE];
+        let hint = match self.offsets.last_where(|entry| u64::from(entry.position) <= limit) {
+            Err(error) if error.is_not_found() => None,
+            found => found?,
+        };
+        let mut start = position;
+        if let Some(hint) = hint.filter(|hint| u64::from(hint.position) > position) {
+            let last_offset = self.base.0.saturating_add(i64::from(hint.key()));
+            let mut batches = Batches::new(self, u64::from(hint.position), end, &mut probe);
+            // An entry that does not lead to the batch it names is no help: the walk begins at the first batch.
+            if batches.next().is_ok_and(|found| found.is_some_and(|(_, header)| header.last_offset() == last_offset)) {
+                start = u64::from(hint.position);
+            }
+        }
+        let mut batches = Batches::new(self, start, end, &mut probe);
+        while let Some((position, header)) = batches.next()? {
+            if position + header.size() as u64 > limit {
+                return Ok((position, Offset(header.base_offset)));
+            }
+        }
+        Err(LogError::corrupt(&self.path, limit, "no batch where one has to be"))
+    }
+
+    /// A range of the file, as [`Segment::span`] found it.
+    pub fn file_range(&self, span: &Span) -> FileRange {
+        FileRange { file: Arc::clone(&self.file), offset: span.position, len: span.length }
+    }
+
+    /// The bytes of a range, as [`Segment::span`] found it.
+    pub fn bytes(&self, span: &Span) -> Result<Bytes, LogError> {
+        files::read_bytes(&self.file, &self.path, span.position, span.length)
+    }
+
+    /// The length of the whole batches at the beginning of `bytes` that end before `until`, and the offset after.
+    fn whole_batches(&self, bytes: &[u8], position: u64, first: i64, until: Offset) -> Result<(usize, i64), LogError> {
+        let (mut length, mut next) = (0, first);
+        while let Some(rest) = bytes.get(length..).filter(|rest| rest.len() >= HEADER_LEN) {
+            let header = checked_header(rest, next)
+                .map_err(|why| LogError::corrupt(&self.path, position + length as u64, why))?;
+            if header.size() > rest.len() || header.next_offset() > until.0 {
+                break;
+            }
+            length += header.size();
+            next = header.next_offset();
+        }
+        Ok((length, next))
+    }
+
+    /// All bytes of one batch.
+    pub fn batch_bytes(&self, position: u64, header: &BatchHeader) -> Result<Bytes, LogError> {
+        let bytes = files::read_bytes(&self.file, &self.path, position, header.size())?;
+        if bytes.len() != header.size() {
+            return Err(LogError::corrupt(&self.path, position, "the file ends within a batch"));
+        }
+        Ok(bytes)
+    }
+
+    /// Where to begin to look for records of `timestamp` and later at or after `from`: no batch before has any.
+    pub fn position_of_timestamp(&self, timestamp: Timestamp, from: Offset, end: u64) -> Result<u64, LogError> {
+        let entry = match self.times.floor(timestamp.0) {
+            Err(error) if error.is_not_found() => None,
+            found => found?,
+        };
+        let by_time = entry.map_or(self.base, |entry| self.base.plus(i64::from(entry.relative_offset)));
+        Ok(self.locate(by_time.max(from), end)?.map_or(end, |(position, _)| position))
+    }
+}
+
+/// Where whole batches lie in a segment's file.
+pub(super) struct Span {
+    pub position: u64,
+    pub length: usize,
+    /// Where to read on; `None` where this reaches the segment's end.
+    pub next: Option<Offset>,
+}
+
+/// An entry of the offset index, as positions and offsets.
+struct Hint {
+    position: u64,
+    last_offset: i64,
+}
+
+fn is_plausible(last: TimeEntry) -> bool {
+    // A block that never reached the disk reads as zeroes.
+    last.timestamp != 0 || last.relative_offset != 0
+}
+
+/// A header whose offsets begin at `expected` or after and do not run backwards.
+fn checked_header(bytes: &[u8], expected: i64) -> Result<BatchHeader, String> {
+    let header = BatchHeader::parse(bytes).map_err(|error| error.to_string())?;
+    if header.base_offset < expected {
+        return Err(format!("base offset {} where at least {expected} has to follow", header.base_offset));
+    }
+    if header.last_offset_delta < 0 || header.last_offset() == i64::MAX {
+        return Err(format!("last offset delta {}", header.last_offset_delta));
+    }
+    Ok(header)
+}
+
+/// Walks over the headers of a segment's batches. An error says where the first bad one begins.
+pub(super) struct Batches<'a> {
+    segment: &'a Segment,
+    position: u64,
+    end: u64,
+    expected: i64,
+    buffer: &'a mut [u8],
+    buffer_at: u64,
+    buffered: usize,
+}
+
+impl<'a> Batches<'a> {
+    /// `position` is a batch's; `buffer` holds at least a header.
+    pub fn new(segment: &'a Segment, position: u64, end: u64, buffer: &'a mut [u8]) -> Batches<'a> {
+        debug_assert!(buffer.len() >= HEADER_LEN);
+        Batches { segment, position, end, expected: segment.base.0, buffer, buffer_at: 0, buffered: 0 }
+    }
+
+    pub fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        if self.position >= self.end {
+            return Ok(None);
+        }
+        let (position, left) = (self.position, self.end - self.position);
+        let path = &self.segment.path;
+        let expected = self.expected;
+        let bytes = self.bytes(position, HEADER_LEN)?;
+        let header = checked_header(bytes, expected).map_err(|why| LogError::corrupt(path, position, why))?;
+        if header.size() as u64 > left {
+            let why = format!("a batch of {} bytes where {left} are left", header.size());
+            return Err(LogError::corrupt(path, position, why));
+        }
+        self.position += header.size() as u64;
+        self.expected = header.next_offset();
+        Ok(Some((position, header)))
+    }
+
+    /// Walks on until a batch reaches `offset`, beginning with `current`.
+    fn seek(
+        &mut self,
+        offset: Offset,
+        mut current: Option<(u64, BatchHeader)>,
+    ) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        while current.is_some_and(|(_, header)| header.last_offset() < offset.0) {
+            current = self.next()?;
+        }
+        Ok(current)
+    }
+
+    /// Whether the CRC of a batch is right.
+    pub fn crc_matches(&mut self, position: u64, header: &BatchHeader) -> Result<bool, LogError> {
+        /// The CRC covers everything from the attributes on.
+        const COVERED_FROM: u64 = 21;
+        let (mut at, end) = (position + COVERED_FROM, position + header.size() as u64);
+        let mut crc = 0;
+        while at < end {
+            let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(self.buffer.len());
+            let bytes = self.bytes(at, wanted)?;
+            if bytes.is_empty() {
+                return Ok(false);
+            }
+            crc = crc32c::crc32c_append(crc, bytes);
+            at += bytes.len() as u64;
+        }
+        Ok(crc == header.crc)
+    }
+
+    /// `length` bytes at `position`, fewer where the file ends; `length` is at most the buffer's.
+    fn bytes(&mut self, position: u64, length: usize) -> Result<&[u8], LogError> {
+        let within = position.checked_sub(self.buffer_at).and_then(|at| usize::try_from(at).ok());
+        let within = within.filter(|at| at.saturating_add(length) <= self.buffered);
+        let at = match within {
+            Some(at) => at,
+            None => {
+                let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+                let capacity = self.buffer.len().min(left);
+                let buffer = self.buffer.get_mut(..capacity).unwrap_or_default();
+                self.buffered = files::read_at(&self.segment.file, &self.segment.path, buffer, position)?;
+                self.buffer_at = position;
+                0
+            }
+        };
+        Ok(self.buffer.get(at..self.buffered.min(at + length)).unwrap_or_default())
+    }
+}

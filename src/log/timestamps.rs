@@ -1,0 +1,100 @@
+//! Offsets by time, as ListOffsets asks for them: the records inside a batch are looked at, compressed or not.
+
+use felice_protocol::record::{Batch, BatchHeader, TimestampType};
+
+use super::{
+    files::LogError,
+    partition::Log,
+    segment::{Batches, Segment},
+};
+use crate::model::{LeaderEpoch, Offset, Timestamp};
+
+/// Headers are read so many bytes at once.
+const SCAN_SIZE: usize = 64 * 1024;
+
+/// A batch that decompresses to more is not opened; its first offset is the answer.
+const DECOMPRESSED_MAX: usize = 64 << 20;
+
+/// A record by its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TimestampedOffset {
+    pub timestamp: Timestamp,
+    pub offset: Offset,
+    pub leader_epoch: LeaderEpoch,
+}
+
+impl Log {
+    /// The first record, at or after the log start, whose timestamp is at least `timestamp`.
+    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
+        let log_start = self.log_start();
+        let segments = self.segments.load_full();
+        let mut buffer = Vec::new();
+        for segment in segments.iter().filter(|segment| reaches(segment, timestamp)) {
+            if buffer.is_empty() {
+                buffer = vec![0; SCAN_SIZE];
+            }
+            let end = segment.size();
+            let position = segment.position_of_timestamp(timestamp, log_start, end)?;
+            let mut batches = Batches::new(segment, position, end, &mut buffer);
+            while let Some((position, header)) = batches.next()? {
+                if header.max_timestamp >= timestamp.0
+                    && header.last_offset() >= log_start.0
+                    && let Some(found) = find(segment, position, &header, timestamp, log_start)?
+                {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record that has the largest timestamp of the log; `None` where no record has one.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
+        let segments = self.segments.load_full();
+        let mut largest: Option<(&Segment, Timestamp, Offset)> = None;
+        for segment in segments.iter() {
+            if let Some(found) = segment.largest().filter(|found| found.timestamp.0 >= 0)
+                && largest.is_none_or(|(_, timestamp, _)| timestamp < found.timestamp)
+            {
+                largest = Some((segment, found.timestamp, found.offset));
+            }
+        }
+        let Some((segment, timestamp, offset)) = largest else { return Ok(None) };
+        let Some((position, header)) = segment.locate(offset, segment.size())? else { return Ok(None) };
+        find(segment, position, &header, timestamp, self.log_start())
+    }
+}
+
+fn reaches(segment: &Segment, timestamp: Timestamp) -> bool {
+    segment.largest().is_some_and(|largest| largest.timestamp >= timestamp)
+}
+
+/// The first record of a batch at `from` or after that is as late as `timestamp`.
+fn find(
+    segment: &Segment,
+    position: u64,
+    header: &BatchHeader,
+    timestamp: Timestamp,
+    from: Offset,
+) -> Result<Option<TimestampedOffset>, LogError> {
+    let leader_epoch = LeaderEpoch(header.partition_leader_epoch);
+    let answer = |timestamp, offset| Some(TimestampedOffset { timestamp, offset, leader_epoch });
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return Ok(answer(Timestamp(header.max_timestamp), Offset(header.base_offset).max(from)));
+    }
+    let bytes = segment.batch_bytes(position, header)?;
+    let opened = Batch::split_first(&bytes).and_then(|(batch, _)| Ok((batch.record_bytes(DECOMPRESSED_MAX)?, batch)));
+    let Ok((record_bytes, batch)) = opened else {
+        // Nobody can tell which record it is; a consumer that starts at the batch misses none.
+        return Ok(answer(Timestamp(header.max_timestamp), Offset(header.base_offset).max(from)));
+    };
+    let Ok(records) = batch.record_views(&record_bytes) else { return Ok(None) };
+    for record in records.map_while(Result::ok) {
+        let at = Timestamp(header.base_timestamp.saturating_add(record.timestamp_delta));
+        let offset = Offset(header.base_offset.saturating_add(i64::from(record.offset_delta)));
+        if at >= timestamp && offset >= from {
+            return Ok(answer(at, offset));
+        }
+    }
+    Ok(None)
+}
