@@ -1,10 +1,14 @@
 //! Felice: a Kafka-compatible broker in one binary. `ARCHITECTURE.md` is the map.
 
+pub mod api;
+pub mod broker;
 pub mod config;
 pub mod controller;
 pub mod env;
 pub mod log;
 pub mod metadata;
 pub mod model;
+pub mod net;
 pub mod quorum;
+pub mod replica;
 pub mod store;

@@ -1,0 +1,55 @@
+//! CreatePartitions (key 37): more partitions for a topic (KIP-195).
+//!
+//! - v0: count, assignments, validate only. v2: flexible. v3: THROTTLING_QUOTA_EXCEEDED (KIP-599).
+
+use std::sync::Arc;
+
+use felice_protocol::{
+    error::ErrorCode,
+    messages::create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse, CreatePartitionsTopicResult},
+};
+
+use super::{Answer, Context, refusal};
+use crate::{
+    controller::{Command, CreatePartitions, NewPartitions, Reply},
+    model::NodeId,
+};
+
+pub fn handle(cx: &Context<'_>, request: CreatePartitionsRequest) -> Answer<CreatePartitionsResponse> {
+    let services = Arc::clone(cx.services);
+    let principal = cx.principal.clone();
+    let names: Vec<String> = request.topics.iter().map(|topic| topic.name.clone()).collect();
+    let nodes = |ids: Vec<i32>| ids.into_iter().map(NodeId).collect();
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| NewPartitions {
+            topic: topic.name,
+            count: topic.count,
+            assignments: topic
+                .assignments
+                .map(|assignments| assignments.into_iter().map(|assignment| nodes(assignment.broker_ids)).collect()),
+        })
+        .collect();
+    let command = Command::CreatePartitions(CreatePartitions {
+        topics,
+        validate_only: request.validate_only,
+        seed: services.env.random_u64(),
+    });
+    Answer::Later(Box::pin(async move {
+        let result = |name, (error_code, error_message)| CreatePartitionsTopicResult {
+            name,
+            error_code,
+            error_message,
+            ..CreatePartitionsTopicResult::default()
+        };
+        let results = match services.quorum.submit(&principal, command).await {
+            Ok(Reply::CreatePartitions(results)) => {
+                results.into_iter().map(|(name, outcome)| result(name, refusal::of(&outcome))).collect()
+            }
+            Ok(_) => names.into_iter().map(|name| result(name, (ErrorCode::UnknownServerError.code(), None))).collect(),
+            Err(error) => names.into_iter().map(|name| result(name, refusal::of_submit(&error))).collect(),
+        };
+        CreatePartitionsResponse { throttle_time_ms: 0, results, ..CreatePartitionsResponse::default() }
+    }))
+}

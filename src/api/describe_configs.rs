@@ -1,0 +1,134 @@
+//! DescribeConfigs (key 32): settings with their values, sources and documentation.
+//!
+//! - v1: source and synonyms (KIP-226). v3: type and documentation (KIP-569). v4: flexible.
+//!
+//! Topics, and this broker's own settings (read-only: they are set in its properties file). Kafka lists every setting that
+//! it has; we list those that we obey.
+
+use std::collections::BTreeMap;
+
+use felice_protocol::{
+    error::ErrorCode,
+    messages::describe_configs::{
+        DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+        DescribeConfigsResult, DescribeConfigsSynonym,
+    },
+};
+
+use super::{Answer, Context};
+use crate::{
+    config::{
+        self,
+        topic::{self, Described},
+    },
+    controller::validate_topic_name,
+};
+
+pub const TOPIC: i8 = 2;
+pub const BROKER: i8 = 4;
+
+type Refused = (ErrorCode, String);
+
+pub fn handle(cx: &Context<'_>, request: DescribeConfigsRequest) -> Answer<DescribeConfigsResponse> {
+    let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
+    let results = request
+        .resources
+        .into_iter()
+        .map(|resource| {
+            let described = match resource.resource_type {
+                TOPIC => describe_topic(cx, &resource.resource_name),
+                BROKER => broker(cx, &resource.resource_name),
+                other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
+            };
+            answer(resource, described, synonyms, documentation)
+        })
+        .collect();
+    Answer::Now(DescribeConfigsResponse { throttle_time_ms: 0, results, ..DescribeConfigsResponse::default() })
+}
+
+fn describe_topic(cx: &Context<'_>, name: &str) -> Result<(Vec<Described>, bool), Refused> {
+    if let Err(invalid) = validate_topic_name(name) {
+        return Err((ErrorCode::InvalidTopicException, invalid));
+    }
+    let image = cx.services.quorum.image();
+    let Some(topic) = image.topic(name) else {
+        return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
+    };
+    let overrides: BTreeMap<String, String> =
+        topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    Ok((topic::describe(&cx.services.config.settings, &overrides), false))
+}
+
+fn broker(cx: &Context<'_>, name: &str) -> Result<(Vec<Described>, bool), Refused> {
+    // An empty name asks for the cluster-wide dynamic defaults, of which there are none.
+    if name.is_empty() {
+        return Ok((Vec::new(), false));
+    }
+    match name.parse::<i32>() {
+        Ok(id) if id == cx.services.node_id.0 => Ok((config::describe_broker(&cx.services.config.settings), true)),
+        Ok(id) => Err((
+            ErrorCode::InvalidRequest,
+            format!("Unexpected broker id, expected {} or empty string, but received {id}", cx.services.node_id),
+        )),
+        Err(_) => Err((ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))),
+    }
+}
+
+fn answer(
+    resource: DescribeConfigsResource,
+    described: Result<(Vec<Described>, bool), Refused>,
+    synonyms: bool,
+    documentation: bool,
+) -> DescribeConfigsResult {
+    let mut answer = DescribeConfigsResult {
+        resource_type: resource.resource_type,
+        resource_name: resource.resource_name,
+        ..DescribeConfigsResult::default()
+    };
+    match described {
+        Ok((settings, read_only)) => {
+            let wanted = resource.configuration_keys;
+            answer.configs = settings
+                .into_iter()
+                .filter(|setting| {
+                    wanted.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == setting.name))
+                })
+                .map(|setting| entry(setting, read_only, synonyms, documentation))
+                .collect();
+            answer.error_message = Some(String::new());
+        }
+        Err((error, message)) => {
+            answer.error_code = error.code();
+            answer.error_message = Some(message);
+        }
+    }
+    answer
+}
+
+fn entry(setting: Described, read_only: bool, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
+    let synonyms = if synonyms {
+        setting
+            .synonyms
+            .into_iter()
+            .map(|synonym| DescribeConfigsSynonym {
+                name: synonym.name.to_owned(),
+                value: Some(synonym.value),
+                source: synonym.source as i8,
+                ..DescribeConfigsSynonym::default()
+            })
+            .collect()
+    } else {
+        Vec::new()
+    };
+    DescribeConfigsResourceResult {
+        name: setting.name.to_owned(),
+        value: Some(setting.value),
+        read_only,
+        config_source: setting.source as i8,
+        is_sensitive: false,
+        synonyms,
+        config_type: setting.ty as i8,
+        documentation: documentation.then(|| setting.doc.to_owned()),
+        ..DescribeConfigsResourceResult::default()
+    }
+}

@@ -1,0 +1,12 @@
+//! Features of the cluster (KIP-584): what levels this version supports. The finalized level of `metadata.version` decides
+//! which metadata records may be written.
+
+/// A feature and the levels of it that this version supports.
+#[derive(Debug, Clone, Copy)]
+pub struct Feature {
+    pub name: &'static str,
+    pub min: i16,
+    pub max: i16,
+}
+
+pub const SUPPORTED: &[Feature] = &[Feature { name: "metadata.version", min: 1, max: 1 }];

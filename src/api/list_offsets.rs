@@ -1,0 +1,128 @@
+//! ListOffsets (key 2): offsets by timestamp, and the ends of a partition.
+//!
+//! - v1: one offset a partition. v2: isolation level. v4: leader epochs (KIP-320). v6: flexible. v7: -3, the record with the
+//!   largest timestamp (KIP-734). v8: -4, the earliest local offset (KIP-405). v9: -5, the last tiered one (KIP-1005).
+//!   v10: a timeout for lookups in remote storage (KIP-1075). v11: -6, the earliest offset pending upload (KIP-1023).
+//!
+//! Nothing is tiered: the earliest local offset is the log's start, and -5 and -6 have no offset to name.
+
+use std::collections::BTreeMap;
+
+use felice_protocol::{
+    error::ErrorCode,
+    messages::list_offsets::{
+        ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsRequest, ListOffsetsResponse,
+        ListOffsetsTopicResponse,
+    },
+};
+
+use super::{Answer, Context, partitions};
+use crate::{
+    log::{LogError, TimestampedOffset},
+    model::{LeaderEpoch, Offset, Timestamp},
+    replica::Partition,
+};
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+
+/// From here on the answer carries the leader epoch.
+const FIRST_VERSION_WITH_EPOCH: i16 = 4;
+
+/// Special timestamps and the version that brought them.
+const SPECIAL: [(i64, i16); 6] = [
+    (LATEST, 1),
+    (EARLIEST, 1),
+    (MAX_TIMESTAMP, 7),
+    (EARLIEST_LOCAL, 8),
+    (LATEST_TIERED, 9),
+    (EARLIEST_PENDING_UPLOAD, 11),
+];
+
+pub fn handle(cx: &Context<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| {
+            let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
+            for partition in &topic.partitions {
+                *counts.entry(partition.partition_index).or_default() += 1;
+            }
+            ListOffsetsTopicResponse {
+                partitions: topic
+                    .partitions
+                    .iter()
+                    // What is asked for more than once is refused, once.
+                    .filter_map(|partition| match counts.remove(&partition.partition_index)? {
+                        1 => Some(answer(cx, &topic.name, partition)),
+                        _ => Some(failed(partition, ErrorCode::InvalidRequest)),
+                    })
+                    .collect(),
+                name: topic.name,
+                ..ListOffsetsTopicResponse::default()
+            }
+        })
+        .collect();
+    Answer::Now(ListOffsetsResponse { throttle_time_ms: 0, topics, ..ListOffsetsResponse::default() })
+}
+
+fn answer(cx: &Context<'_>, topic: &str, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
+    match find(cx, topic, asked) {
+        Ok(None) => failed(asked, ErrorCode::None),
+        Ok(Some((timestamp, offset, epoch))) => ListOffsetsPartitionResponse {
+            partition_index: asked.partition_index,
+            error_code: ErrorCode::None.code(),
+            timestamp: timestamp.0,
+            offset: offset.0,
+            leader_epoch: if cx.version >= FIRST_VERSION_WITH_EPOCH { epoch.0 } else { LeaderEpoch::NONE.0 },
+            ..ListOffsetsPartitionResponse::default()
+        },
+        Err(error) => failed(asked, error),
+    }
+}
+
+fn failed(asked: &ListOffsetsPartition, error: ErrorCode) -> ListOffsetsPartitionResponse {
+    ListOffsetsPartitionResponse {
+        partition_index: asked.partition_index,
+        error_code: error.code(),
+        ..ListOffsetsPartitionResponse::default()
+    }
+}
+
+type Found = Option<(Timestamp, Offset, LeaderEpoch)>;
+
+fn find(cx: &Context<'_>, topic: &str, asked: &ListOffsetsPartition) -> Result<Found, ErrorCode> {
+    let special = SPECIAL.iter().find(|(timestamp, _)| *timestamp == asked.timestamp);
+    let known = match special {
+        Some((_, first_version)) => cx.version >= *first_version,
+        None => asked.timestamp >= 0,
+    };
+    if !known {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    let partition = partitions::by_name(cx.services, topic, asked.partition_index)?;
+    partition.check_leader_epoch(asked.current_leader_epoch).map_err(partitions::epoch_code)?;
+    look_up(&partition, asked.timestamp).map_err(|error| partitions::log_code(&partition, &error))
+}
+
+fn look_up(partition: &Partition, timestamp: i64) -> Result<Found, LogError> {
+    let epoch_at = |offset| partition.epoch_of(offset).unwrap_or(LeaderEpoch::NONE);
+    let found = |found: TimestampedOffset| (found.timestamp, found.offset, found.leader_epoch);
+    Ok(match timestamp {
+        LATEST => {
+            let end = partition.high_watermark();
+            Some((Timestamp::NONE, end, partition.leader_epoch()))
+        }
+        EARLIEST | EARLIEST_LOCAL => {
+            let start = partition.log_start();
+            Some((Timestamp::NONE, start, epoch_at(start)))
+        }
+        MAX_TIMESTAMP => partition.max_timestamp()?.map(found),
+        LATEST_TIERED | EARLIEST_PENDING_UPLOAD => None,
+        timestamp => partition.offset_for_timestamp(Timestamp(timestamp))?.map(found),
+    })
+}

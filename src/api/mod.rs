@@ -1,0 +1,286 @@
+//! What is served: one handler per API, each in a file of its own, and the table that names them.
+//!
+//! Dispatch and the ApiVersions answer both come from [`SERVED`], so what is advertised is what is answered.
+
+mod api_versions;
+mod create_partitions;
+mod create_topics;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
+mod describe_topic_partitions;
+mod endpoints;
+mod features;
+mod fetch;
+mod find_coordinator;
+mod incremental_alter_configs;
+mod init_producer_id;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod operations;
+mod partitions;
+mod produce;
+mod refusal;
+mod topics;
+
+use std::{fmt::Display, future::Future, net::SocketAddr, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use felice_protocol::api::{ApiKey, Frame, HeaderError, Request, RequestHeader, parse_request_header, write_response};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, error, warn};
+
+pub use features::SUPPORTED as SUPPORTED_FEATURES;
+pub use fetch::FetchSessions;
+pub use init_producer_id::ProducerIds;
+
+use crate::{
+    config::BrokerConfig,
+    env::SharedEnv,
+    model::{NodeId, Principal},
+    quorum::Quorum,
+    replica::Replicas,
+};
+
+/// A request that takes longer than this is worth a line in the log.
+const SLOW_REQUEST: Duration = Duration::from_secs(1);
+
+/// What handlers work with.
+pub struct Services {
+    pub node_id: NodeId,
+    pub cluster_id: Arc<str>,
+    pub config: Arc<BrokerConfig>,
+    pub env: SharedEnv,
+    pub quorum: Quorum,
+    pub replicas: Arc<Replicas>,
+    pub producer_ids: ProducerIds,
+    pub fetch_sessions: FetchSessions,
+    /// The epoch of this broker's registration.
+    pub broker_epoch: i64,
+    /// Cancelled when the broker stops: long polls answer at once.
+    pub stopping: CancellationToken,
+}
+
+impl Services {
+    /// Who a client is told is the controller: any broker takes what is for the controller and relays it.
+    fn controller_id(&self) -> NodeId {
+        self.node_id
+    }
+}
+
+/// The other end of a connection.
+#[derive(Debug, Clone)]
+pub struct Peer {
+    pub address: SocketAddr,
+    /// The address by which it reached us: often the right one to tell it.
+    pub local: SocketAddr,
+    /// The name of the listener it came by.
+    pub listener: Arc<str>,
+    /// Cancelled when no further request comes from it, and when the broker stops: its long polls answer at once.
+    pub leaving: CancellationToken,
+}
+
+/// One request's surroundings.
+pub struct Context<'a> {
+    pub services: &'a Arc<Services>,
+    pub peer: &'a Peer,
+    pub principal: Principal,
+    pub version: i16,
+    pub client_id: Option<&'a str>,
+    /// An earlier request of this connection waits for its response.
+    pub is_behind: bool,
+}
+
+/// What is known of a request before its header is.
+struct Surroundings<'a> {
+    services: &'a Arc<Services>,
+    peer: &'a Peer,
+    is_behind: bool,
+}
+
+/// A handler's answer.
+pub enum Answer<R> {
+    Now(R),
+    /// The request waits. Everything whose order matters, such as an append, has been done before this is returned.
+    Later(Pin<Box<dyn Future<Output = R> + Send>>),
+    /// No response: `acks=0`.
+    Silent,
+    /// No response and no connection: a failed `acks=0`.
+    Close(Closing),
+}
+
+/// An [`Answer`], encoded.
+pub enum Outcome {
+    Ready(Frame),
+    /// Resolves to `None` where the connection must be closed instead.
+    Parked(Pin<Box<dyn Future<Output = Option<Frame>> + Send>>),
+    Silent,
+    Close(Closing),
+}
+
+/// Why a connection is closed, for the log.
+#[derive(Debug)]
+pub struct Closing {
+    /// What repetitions of it are summed up as.
+    pub kind: &'static str,
+    pub reason: String,
+}
+
+impl Closing {
+    fn malformed(error: impl Display) -> Closing {
+        Closing { kind: "malformed requests", reason: format!("malformed request: {error}") }
+    }
+
+    fn unsupported(reason: String) -> Closing {
+        Closing { kind: "unsupported requests", reason }
+    }
+
+    /// A fault of ours.
+    fn unencodable() -> Closing {
+        Closing { kind: "responses that cannot be encoded", reason: "the response cannot be encoded".to_owned() }
+    }
+}
+
+/// An API that is served: the versions that are advertised and its handler.
+pub struct Served {
+    pub key: ApiKey,
+    pub versions: RangeInclusive<i16>,
+    handler: fn(Surroundings<'_>, &RequestHeader, &Bytes) -> Outcome,
+}
+
+/// `served![Api 0..=13 => module::handle, ...]`
+macro_rules! served {
+    ($($key:ident $versions:expr => $handler:path),* $(,)?) => {
+        &[$(Served {
+            key: ApiKey::$key,
+            versions: $versions,
+            handler: |surroundings, header, body| call(surroundings, header, body, $handler),
+        }),*]
+    };
+}
+
+/// Everything that is served, in the order of the API keys.
+pub static SERVED: &[Served] = served![
+    Produce 3..=13 => produce::handle,
+    Fetch 4..=18 => fetch::handle,
+    ListOffsets 1..=11 => list_offsets::handle,
+    Metadata 0..=13 => metadata::handle,
+    FindCoordinator 0..=6 => find_coordinator::handle,
+    ApiVersions 0..=4 => api_versions::handle,
+    CreateTopics 2..=7 => create_topics::handle,
+    DeleteTopics 1..=6 => delete_topics::handle,
+    InitProducerId 0..=5 => init_producer_id::handle,
+    OffsetForLeaderEpoch 2..=4 => offset_for_leader_epoch::handle,
+    DescribeConfigs 1..=4 => describe_configs::handle,
+    CreatePartitions 0..=3 => create_partitions::handle,
+    IncrementalAlterConfigs 0..=1 => incremental_alter_configs::handle,
+    DescribeCluster 0..=2 => describe_cluster::handle,
+    DescribeTopicPartitions 0..=0 => describe_topic_partitions::handle,
+];
+
+impl Served {
+    pub fn of(key: i16) -> Option<&'static Served> {
+        SERVED.iter().find(|served| served.key.code() == key)
+    }
+}
+
+/// Decodes a request, calls its handler and encodes the answer. Whatever the bytes are, the outcome is an answer or a closed
+/// connection.
+///
+/// `is_behind` says that an earlier request of this connection waits for its response.
+pub fn dispatch(services: &Arc<Services>, peer: &Peer, frame: Bytes, is_behind: bool) -> Outcome {
+    let (header, body) = match parse_request_header(&frame) {
+        Ok(parsed) => parsed,
+        Err(error @ HeaderError::UnknownApiKey { .. }) => {
+            return Outcome::Close(Closing::unsupported(error.to_string()));
+        }
+        Err(HeaderError::Malformed(error)) => return Outcome::Close(Closing::malformed(error)),
+    };
+    let Some(served) = Served::of(header.api_key) else {
+        return Outcome::Close(Closing::unsupported(match ApiKey::from_code(header.api_key) {
+            Some(key) => format!("{key} (API key {}) is not supported", header.api_key),
+            None => format!("unknown API key {}", header.api_key),
+        }));
+    };
+    if !served.versions.contains(&header.api_version) {
+        if served.key == ApiKey::ApiVersions {
+            return api_versions::unsupported_version(&header);
+        }
+        return Outcome::Close(Closing::unsupported(format!(
+            "{} version {} is not supported (served are {} to {})",
+            served.key,
+            header.api_version,
+            served.versions.start(),
+            served.versions.end()
+        )));
+    }
+    (served.handler)(Surroundings { services, peer, is_behind }, &header, &body)
+}
+
+fn call<Q: Request + 'static>(
+    Surroundings { services, peer, is_behind }: Surroundings<'_>,
+    header: &RequestHeader,
+    body: &Bytes,
+    handler: fn(&Context<'_>, Q) -> Answer<Q::Response>,
+) -> Outcome {
+    let (version, correlation_id) = (header.api_version, header.correlation_id);
+    let started = Instant::now();
+    let request = match Q::decode_with_rest(body, version) {
+        Ok((request, 0)) => request,
+        Ok((request, rest)) => {
+            // As Kafka does: a client may know of fields that we do not.
+            debug!(peer = %peer.address, "{rest} bytes left over after {} version {version}", Q::NAME);
+            request
+        }
+        Err(error) => return Outcome::Close(Closing::malformed(error)),
+    };
+    let context = Context {
+        services,
+        peer,
+        principal: Principal::anonymous(),
+        version,
+        client_id: header.client_id.as_deref(),
+        is_behind,
+    };
+    let answer = handler(&context, request);
+    report_if_slow(peer, Q::API, started);
+    match answer {
+        Answer::Now(response) => match encode::<Q>(correlation_id, version, &response) {
+            Some(frame) => Outcome::Ready(frame),
+            None => Outcome::Close(Closing::unencodable()),
+        },
+        Answer::Later(future) => {
+            // A fetch waits because it was asked to.
+            let slow = (Q::API != ApiKey::Fetch).then(|| peer.clone());
+            Outcome::Parked(Box::pin(async move {
+                let response = future.await;
+                if let Some(peer) = slow {
+                    report_if_slow(&peer, Q::API, started);
+                }
+                encode::<Q>(correlation_id, version, &response)
+            }))
+        }
+        Answer::Silent => Outcome::Silent,
+        Answer::Close(closing) => Outcome::Close(closing),
+    }
+}
+
+fn encode<Q: Request>(correlation_id: i32, version: i16, response: &Q::Response) -> Option<Frame> {
+    match write_response(correlation_id, version, response) {
+        Ok(frame) => Some(frame),
+        Err(error) => {
+            error!("cannot encode a response of {} version {version}: {error}", Q::API);
+            None
+        }
+    }
+}
+
+/// A line for a request that took too long.
+fn report_if_slow(peer: &Peer, api: ApiKey, started: Instant) {
+    let took = started.elapsed();
+    if took >= SLOW_REQUEST {
+        warn!(peer = %peer.address, "{api} took {:.1} s", took.as_secs_f64());
+    }
+}

@@ -1,0 +1,41 @@
+//! OffsetForLeaderEpoch (key 23): where a leader epoch ends, so that a client sees whether its log was truncated (KIP-320).
+//!
+//! - v2: the leader epoch that the client knows. v3: replica id. v4: flexible.
+
+use felice_protocol::messages::offset_for_leader_epoch::{
+    EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,
+    OffsetForLeaderTopicResult,
+};
+
+use super::{Answer, Context, partitions};
+use crate::model::LeaderEpoch;
+
+pub fn handle(cx: &Context<'_>, request: OffsetForLeaderEpochRequest) -> Answer<OffsetForLeaderEpochResponse> {
+    let topics = request
+        .topics
+        .into_iter()
+        .map(|topic| OffsetForLeaderTopicResult {
+            partitions: topic.partitions.iter().map(|partition| answer(cx, &topic.topic, partition)).collect(),
+            topic: topic.topic,
+            ..OffsetForLeaderTopicResult::default()
+        })
+        .collect();
+    Answer::Now(OffsetForLeaderEpochResponse { throttle_time_ms: 0, topics, ..OffsetForLeaderEpochResponse::default() })
+}
+
+fn answer(cx: &Context<'_>, topic: &str, asked: &OffsetForLeaderPartition) -> EpochEndOffset {
+    let mut answer = EpochEndOffset { partition: asked.partition, ..EpochEndOffset::default() };
+    let found = partitions::by_name(cx.services, topic, asked.partition).and_then(|partition| {
+        partition.check_leader_epoch(asked.current_leader_epoch).map(|()| partition).map_err(partitions::epoch_code)
+    });
+    match found {
+        Ok(partition) => {
+            if let Some((epoch, end)) = partition.end_of_epoch(LeaderEpoch(asked.leader_epoch)) {
+                answer.leader_epoch = epoch.0;
+                answer.end_offset = end.0;
+            }
+        }
+        Err(error) => answer.error_code = error.code(),
+    }
+    answer
+}

@@ -1,0 +1,143 @@
+//! The threads that make appends durable, off the threads that serve requests.
+//!
+//! Partitions ask for a flush once `flush.messages` or `flush.ms` says so. Appends that arrive while a flush is under way
+//! share the next one, so `flush.messages=1` costs one `fdatasync` for many producers.
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    io,
+    sync::{Arc, Weak},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::Partition;
+
+/// A disk takes a few flushes at once better than one after the other.
+const THREADS: usize = 4;
+
+/// Where partitions ask for a flush. Each sees to it that it is queued at most once for now and once for later.
+#[derive(Clone)]
+pub struct FlushQueue(Arc<Shared>);
+
+struct Shared {
+    queue: Mutex<Queue>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    /// The earliest first.
+    due: BinaryHeap<Reverse<Due>>,
+    stopped: bool,
+}
+
+struct Due {
+    at: Instant,
+    partition: Weak<Partition>,
+}
+
+impl PartialEq for Due {
+    fn eq(&self, other: &Due) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Due {}
+
+impl PartialOrd for Due {
+    fn partial_cmp(&self, other: &Due) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Due {
+    fn cmp(&self, other: &Due) -> std::cmp::Ordering {
+        self.at.cmp(&other.at)
+    }
+}
+
+impl FlushQueue {
+    pub fn push(&self, partition: &Arc<Partition>, after: Duration) {
+        // Hours beyond any clock are "never": closing flushes everything.
+        let Some(at) = Instant::now().checked_add(after) else { return };
+        self.0.queue.lock().due.push(Reverse(Due { at, partition: Arc::downgrade(partition) }));
+        self.0.changed.notify_one();
+    }
+}
+
+pub struct Flusher {
+    queue: FlushQueue,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Flusher {
+    /// `flushed` is called after each flush that succeeded.
+    pub fn start(flushed: impl Fn(&Partition) + Send + Sync + 'static) -> io::Result<Flusher> {
+        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
+        let flushed = Arc::new(flushed);
+        let threads = (0..THREADS).map(|_| {
+            let (shared, flushed) = (Arc::clone(&shared), Arc::clone(&flushed));
+            // Its deepest call is a write to the store.
+            let builder = thread::Builder::new().name("flusher".to_owned()).stack_size(256 << 10);
+            builder.spawn(move || {
+                while let Some(partition) = shared.next() {
+                    flush(&partition, &*flushed);
+                }
+            })
+        });
+        let threads = Mutex::new(threads.collect::<io::Result<_>>()?);
+        Ok(Flusher { queue: FlushQueue(shared), threads })
+    }
+
+    pub fn queue(&self) -> FlushQueue {
+        self.queue.clone()
+    }
+
+    /// Ends the threads after the flushes that they are at.
+    pub fn stop(&self) {
+        self.queue.0.queue.lock().stopped = true;
+        self.queue.0.changed.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Shared {
+    /// Waits for a partition whose time has come; `None` once stopped.
+    fn next(&self) -> Option<Weak<Partition>> {
+        let mut queue = self.queue.lock();
+        loop {
+            if queue.stopped {
+                return None;
+            }
+            match queue.due.peek().map(|Reverse(first)| first.at) {
+                None => self.changed.wait(&mut queue),
+                Some(at) if at <= Instant::now() => return queue.due.pop().map(|Reverse(due)| due.partition),
+                Some(at) => {
+                    self.changed.wait_until(&mut queue, at.into_std());
+                }
+            }
+        }
+    }
+}
+
+fn flush(partition: &Weak<Partition>, flushed: &impl Fn(&Partition)) {
+    let Some(partition) = partition.upgrade() else { return };
+    if partition.is_closed() {
+        return;
+    }
+    match partition.flush() {
+        Ok(()) => flushed(&partition),
+        Err(error) if partition.log().is_out_of_use() => {
+            error!(partition = %partition.name(), "the log cannot be flushed and takes no more appends: {error}")
+        }
+        Err(error) => warn!(partition = %partition.name(), "the log cannot be flushed for now: {error}"),
+    }
+}

@@ -1,0 +1,458 @@
+//! All partitions of this broker: opened at the start, made and removed as the cluster's metadata says, flushed, closed.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    thread,
+};
+
+use bytes::Bytes;
+use dashmap::{DashMap, DashSet};
+use felice_protocol::{schema, schema::Stored, stored};
+use parking_lot::Mutex;
+use tracing::{error, info, warn};
+
+use super::{Leadership, Partition, TopicSettings, flusher::Flusher, parallel};
+use crate::{
+    env::SharedEnv,
+    log::{self, Log, LogError, Start},
+    metadata::{self, Delta, Image, Topic},
+    model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
+    store::{Batch, SharedStore, Store, StoreError, Table},
+};
+
+/// From a topic's own settings to what its partitions obey.
+pub type SettingsOf = Box<dyn Fn(&BTreeMap<String, String>) -> TopicSettings + Send + Sync>;
+
+/// What the partitions of a broker share.
+pub struct ReplicasConfig {
+    pub node_id: NodeId,
+    pub data_dir: PathBuf,
+    /// `directory.id` of the data folder.
+    pub directory_id: Uuid,
+    /// The last stop was clean: logs are opened without being checked.
+    pub clean_start: bool,
+    /// From a topic's own settings to what its partitions obey.
+    pub settings: SettingsOf,
+}
+
+/// The partitions cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("{path}: {cause}", path = path.display())]
+    Folder { path: PathBuf, cause: io::Error },
+    #[error(transparent)]
+    Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The partitions whose log is on this broker.
+pub struct Replicas {
+    config: ReplicasConfig,
+    env: SharedEnv,
+    store: SharedStore,
+    partitions: DashMap<TopicIdPartition, Arc<Partition>>,
+    /// Partitions whose log could not be opened or made. Who asks for one tries again.
+    offline: DashSet<TopicIdPartition>,
+    /// Held while logs are opened, made or removed.
+    changing: Mutex<()>,
+    /// Folders of deleted partitions whose space is still taken.
+    doomed: Mutex<Vec<PathBuf>>,
+    flusher: Flusher,
+}
+
+impl Replicas {
+    /// Opens the log of every partition that `image` places here, and tidies up what a crash left behind.
+    pub fn start(
+        config: ReplicasConfig,
+        env: SharedEnv,
+        store: SharedStore,
+        image: &Image,
+    ) -> Result<Arc<Replicas>, StartError> {
+        let flusher = {
+            let (store, directory_id) = (Arc::clone(&store), config.directory_id);
+            Flusher::start(move |partition| note_recovery_point(&*store, directory_id, partition))
+        };
+        let flusher = flusher.map_err(|cause| StartError::Folder { path: config.data_dir.clone(), cause })?;
+        let replicas = Replicas {
+            config,
+            env,
+            store,
+            partitions: DashMap::new(),
+            offline: DashSet::new(),
+            changing: Mutex::new(()),
+            doomed: Mutex::default(),
+            flusher,
+        };
+        replicas.tidy(image)?;
+        let here: Vec<_> = image
+            .topics()
+            .flat_map(|topic| topic.partitions().map(move |(index, partition)| (topic, index, partition)))
+            .filter(|(_, _, partition)| partition.replicas.contains(&replicas.config.node_id))
+            .collect();
+        let checked = AtomicU64::new(0);
+        parallel::for_each(&here, |(topic, index, partition)| {
+            if let Some(bytes) = replicas.open_or_report(topic, *index, partition, true) {
+                checked.fetch_add(bytes, Ordering::Relaxed);
+            }
+        });
+        let checked = checked.into_inner();
+        if !replicas.config.clean_start && !replicas.partitions.is_empty() {
+            info!(
+                partitions = replicas.partitions.len(),
+                "recovered after an unclean stop: {} checked",
+                display_bytes(checked)
+            );
+        }
+        Ok(Arc::new(replicas))
+    }
+
+    pub fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
+        self.partitions.get(&id).map(|partition| Arc::clone(&partition))
+    }
+
+    /// Whether the partition belongs here and its log cannot be opened.
+    pub fn is_offline(&self, id: TopicIdPartition) -> bool {
+        self.offline.contains(&id)
+    }
+
+    /// Tries again to make or open the log of a partition that is offline: its disk may have room by now.
+    pub fn reopen(&self, image: &Image, id: TopicIdPartition) -> Option<Arc<Partition>> {
+        let _changing = self.changing.lock();
+        if self.offline.contains(&id) {
+            let topic = image.topic_by_id(id.topic_id)?;
+            self.open(topic, id.partition, topic.partition(id.partition)?, false).ok()?;
+            self.offline.remove(&id);
+            info!(topic = %topic.name(), partition = id.partition.0, "partition is online again");
+        }
+        self.partition(id)
+    }
+
+    /// How many partitions have their log here.
+    pub fn len(&self) -> usize {
+        self.partitions.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.partitions.is_empty()
+    }
+
+    /// Follows the cluster's metadata. Returns once logs of new partitions exist and deleted ones are gone from sight, so
+    /// a client that is told of a topic can use it.
+    pub fn apply(&self, image: &Image, delta: &Delta) {
+        let _changing = self.changing.lock();
+        let gone: Vec<_> = delta
+            .topics_deleted
+            .iter()
+            .flat_map(|(id, deleted)| {
+                (0..deleted.partitions)
+                    .map(|index| (&deleted.name, TopicIdPartition { topic_id: *id, partition: PartitionIndex(index) }))
+            })
+            .collect();
+        parallel::for_each(&gone, |(name, id)| self.remove(name, *id));
+        self.give_back_space();
+        for (id, deleted) in &delta.topics_deleted {
+            info!(topic = %deleted.name, id = %id, "topic deleted");
+        }
+        let mut new_topics = BTreeSet::new();
+        let mut new_here = Vec::new();
+        for id in &delta.partitions {
+            let Some(topic) = image.topic_by_id(id.topic_id) else { continue };
+            let Some(partition) = topic.partition(id.partition) else { continue };
+            match self.partition(*id) {
+                Some(known) => known.apply_leadership(leadership(partition)),
+                None if partition.replicas.contains(&self.config.node_id) => {
+                    new_topics.extend(delta.topics_created.get(&id.topic_id));
+                    new_here.push((topic, id.partition, partition));
+                }
+                None => {}
+            }
+        }
+        parallel::for_each(&new_here, |(topic, index, partition)| {
+            self.open_or_report(topic, *index, partition, false);
+        });
+        for id in &new_topics {
+            if let Some(topic) = image.topic_by_id(*id) {
+                info!(topic = %topic.name(), id = %id, partitions = topic.partition_count(), "topic created");
+            }
+        }
+        for id in delta.topic_configs.difference(&delta.topics_created) {
+            if let Some(topic) = image.topic_by_id(*id) {
+                let settings = self.settings(topic);
+                for (index, _) in topic.partitions() {
+                    if let Some(partition) = self.partition(TopicIdPartition { topic_id: *id, partition: index }) {
+                        partition.apply_settings(settings.clone());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes everything durable and closes all logs; nothing may be appended any more. Whether the next start may trust
+    /// what is on disk: not where a log could not be closed, or opened in the first place.
+    #[must_use]
+    pub fn close(&self) -> bool {
+        self.flusher.stop();
+        let partitions: Vec<Arc<Partition>> = self.partitions.iter().map(|partition| Arc::clone(&partition)).collect();
+        let batch = Mutex::new(Batch::new());
+        let is_clean = AtomicBool::new(self.offline.is_empty());
+        parallel::for_each(&partitions, |partition| {
+            partition.close();
+            match partition.log().close() {
+                Ok(()) => {
+                    let scalars = ReplicaRecord::of(partition, partition.log_end());
+                    batch.lock().put(Table::Partition, self.key(partition.id()), scalars.to_bytes());
+                }
+                Err(error) => {
+                    error!(partition = %partition.name(), "the log cannot be closed cleanly: {error}");
+                    is_clean.store(false, Ordering::Relaxed);
+                }
+            }
+        });
+        if let Err(error) = self.store.write_synced(&batch.into_inner()) {
+            error!("recovery points cannot be stored: {error}");
+        }
+        is_clean.into_inner()
+    }
+
+    /// Forgets idempotent producers that were silent for `producer.id.expiration.ms`.
+    pub fn expire_producers(&self, now: Timestamp) {
+        for partition in &self.partitions {
+            partition.log().expire_producers(now);
+        }
+    }
+
+    fn key(&self, id: TopicIdPartition) -> Vec<u8> {
+        key(self.config.directory_id, id)
+    }
+
+    fn settings(&self, topic: &Topic) -> TopicSettings {
+        let own = topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        (self.config.settings)(&own)
+    }
+
+    /// As [`Replicas::open`]; a partition whose log cannot be opened is offline, and the others go on.
+    fn open_or_report(
+        &self,
+        topic: &Topic,
+        index: PartitionIndex,
+        partition: &metadata::Partition,
+        is_start: bool,
+    ) -> Option<u64> {
+        match self.open(topic, index, partition, is_start) {
+            Ok(checked) => Some(checked),
+            Err(error) => {
+                error!(topic = %topic.name(), partition = index.0, "partition is offline: {error}");
+                self.offline.insert(TopicIdPartition { topic_id: topic.id(), partition: index });
+                None
+            }
+        }
+    }
+
+    /// Opens or makes one log; returns the bytes that had to be checked.
+    fn open(
+        &self,
+        topic: &Topic,
+        index: PartitionIndex,
+        partition: &metadata::Partition,
+        is_start: bool,
+    ) -> Result<u64, StartError> {
+        let id = TopicIdPartition { topic_id: topic.id(), partition: index };
+        let name = TopicPartition { topic: Arc::clone(topic.name()), partition: index };
+        let scalars = match self.store.get(Table::Partition, &self.key(id))? {
+            Some(bytes) => ReplicaRecord::from_bytes(bytes),
+            None => ReplicaRecord::default(),
+        };
+        let start = Start {
+            clean: is_start && self.config.clean_start,
+            recovery_point: Offset(scalars.recovery_point),
+            log_start: Offset(scalars.log_start_offset),
+        };
+        let dir = log::partition_dir(&self.config.data_dir, &name);
+        let settings = self.settings(topic);
+        let (log, recovered) = Log::open(&dir, name.clone(), topic.id(), settings.log.clone(), start, self.env.now())?;
+        if let Some(truncated) = &recovered.truncated {
+            warn!(
+                partition = %name,
+                "cut a torn tail of {} at offset {}: {}",
+                display_bytes(truncated.bytes),
+                truncated.at,
+                truncated.why
+            );
+        }
+        let partition =
+            Partition::new(id, self.config.node_id, log, settings, leadership(partition), self.flusher.queue());
+        self.partitions.insert(id, partition);
+        Ok(recovered.bytes_checked)
+    }
+
+    fn remove(&self, topic: &Arc<str>, id: TopicIdPartition) {
+        if self.offline.remove(&id).is_some() {
+            // What there is of it must not be in the way of a topic of the same name.
+            let name = TopicPartition { topic: Arc::clone(topic), partition: id.partition };
+            let dir = log::partition_dir(&self.config.data_dir, &name);
+            if dir.exists()
+                && let Err(error) = self.remove_stray(&dir, &name, Some(id.topic_id))
+            {
+                error!(partition = %name, "the log cannot be deleted: {error}");
+            }
+        }
+        let Some((_, partition)) = self.partitions.remove(&id) else { return };
+        partition.close();
+        match partition.log().delete(self.env.uuid()) {
+            // The rename was the deletion; giving back the space may take its time.
+            Ok(dir) => self.doomed.lock().push(dir),
+            Err(error) => error!(partition = %partition.name(), "the log cannot be deleted: {error}"),
+        }
+        let mut batch = Batch::new();
+        batch.delete(Table::Partition, self.key(id));
+        if let Err(error) = self.store.write(&batch) {
+            error!(partition = %partition.name(), "its recovery point cannot be removed: {error}");
+        }
+    }
+
+    /// Removes folders of deleted partitions, and sets aside those that the metadata does not know: a crash came between
+    /// a topic's deletion and that of its files.
+    fn tidy(&self, image: &Image) -> Result<(), StartError> {
+        let data_dir = &self.config.data_dir;
+        let failed = |cause| StartError::Folder { path: data_dir.clone(), cause };
+        for entry in fs::read_dir(data_dir).map_err(failed)? {
+            let entry = entry.map_err(failed)?;
+            let file_name = entry.file_name();
+            let Some(name) = file_name.to_str() else { continue };
+            if log::is_deleted_dir(name) {
+                self.doomed.lock().push(entry.path());
+            } else if let Some(partition) = log::parse_partition_dir(name) {
+                let known = image
+                    .topic(&partition.topic)
+                    .and_then(|topic| topic.partition(partition.partition).map(|_| topic.id()));
+                let found = log::read_partition_metadata(&entry.path())?;
+                if found.is_some() && found != known {
+                    self.remove_stray(&entry.path(), &partition, found)?;
+                } else if known.is_none() {
+                    // One whose making was interrupted. Whatever else is in a folder of such a name stays.
+                    let _ = fs::remove_dir(entry.path());
+                }
+            }
+        }
+        self.give_back_space();
+        Ok(())
+    }
+
+    fn remove_stray(
+        &self,
+        dir: &Path,
+        partition: &TopicPartition,
+        topic_id: Option<TopicId>,
+    ) -> Result<(), StartError> {
+        let id = topic_id.map(|id| id.to_string()).unwrap_or_default();
+        info!(%partition, "removing the files of a deleted topic (id {id})");
+        let to = self.config.data_dir.join(log::deleted_dir_name(partition, self.env.uuid()));
+        fs::rename(dir, &to).map_err(|cause| StartError::Folder { path: dir.to_owned(), cause })?;
+        self.doomed.lock().push(to);
+        Ok(())
+    }
+
+    /// Removes the folders of deleted partitions, on a thread of its own: large files take their time.
+    fn give_back_space(&self) {
+        let doomed = std::mem::take(&mut *self.doomed.lock());
+        if doomed.is_empty() {
+            return;
+        }
+        let spawned = thread::Builder::new().name("delete".to_owned()).spawn(move || {
+            for dir in doomed {
+                if let Err(error) = log::remove_deleted(&dir) {
+                    warn!("{}: cannot be removed: {error}", dir.display());
+                }
+            }
+        });
+        if let Err(error) = spawned {
+            warn!("no thread to remove deleted files, the next start will: {error}");
+        }
+    }
+}
+
+fn leadership(partition: &metadata::Partition) -> Leadership {
+    Leadership {
+        leader: Some(partition.leader).filter(|leader| leader.0 >= 0),
+        leader_epoch: partition.leader_epoch,
+        isr: partition.isr.to_vec(),
+    }
+}
+
+fn display_bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        _ => format!("{} MiB", bytes >> 20),
+    }
+}
+
+schema! {
+    /// What is stored of a partition's replica besides its files.
+    ReplicaRecord {
+        /// Everything below is on disk and was checked.
+        recovery_point: i64,
+        log_start_offset: i64,
+    }
+}
+
+stored! {
+    0 ReplicaRecord 0-0, flexible 0+;
+}
+
+impl ReplicaRecord {
+    fn of(partition: &Partition, recovery_point: Offset) -> ReplicaRecord {
+        ReplicaRecord {
+            recovery_point: recovery_point.0,
+            log_start_offset: partition.log_start().0,
+            ..ReplicaRecord::default()
+        }
+    }
+
+    /// The version, then the record.
+    fn to_bytes(&self) -> Vec<u8> {
+        let mut w = felice_protocol::wire::Writer::new();
+        w.put_slice(&Self::VERSIONS.max.to_be_bytes());
+        // All fields are numbers that exist in every version.
+        let _ = self.encode(&mut w, Self::VERSIONS.max);
+        w.into_bytes().to_vec()
+    }
+
+    /// What cannot be read counts as unknown: the log is then checked from its start, which loses nothing.
+    fn from_bytes(bytes: Vec<u8>) -> ReplicaRecord {
+        let bytes = Bytes::from(bytes);
+        let read = || {
+            let version = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
+            ReplicaRecord::decode(&bytes.slice(2..), version).ok()
+        };
+        read().unwrap_or_default()
+    }
+}
+
+fn key(directory_id: Uuid, id: TopicIdPartition) -> Vec<u8> {
+    let mut key = id.topic_id.0.0.to_vec();
+    key.extend_from_slice(&id.partition.0.to_be_bytes());
+    key.extend_from_slice(&directory_id.0);
+    key
+}
+
+/// After a flush: what is below needs no check after a crash. Stored once a segment, not once a flush.
+fn note_recovery_point(store: &dyn Store, directory_id: Uuid, partition: &Partition) {
+    let Some(recovery_point) = partition.recovery_point_to_store() else { return };
+    let mut batch = Batch::new();
+    batch.put(
+        Table::Partition,
+        key(directory_id, partition.id()),
+        ReplicaRecord::of(partition, recovery_point).to_bytes(),
+    );
+    if let Err(error) = store.write(&batch) {
+        warn!(partition = %partition.name(), "its recovery point cannot be stored: {error}");
+    }
+}

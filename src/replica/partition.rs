@@ -1,0 +1,422 @@
+//! One partition that this broker leads: append, read, high watermark, and who waits for what.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use felice_protocol::record::{Codec, Compression, InvalidBatch, ProduceLimits, TimestampType, check_produced};
+use tokio::sync::Notify;
+use tracing::{error, info};
+
+use super::{
+    flusher::FlushQueue,
+    rules::{self, EpochMismatch, Leadership},
+    watch::{Watch, Watchers},
+};
+use crate::{
+    log::{self, Log, LogConfig, LogError, LogSlice, ReadError, TimestampedOffset},
+    model::{LeaderEpoch, NodeId, Offset, Timestamp, TopicIdPartition, TopicPartition},
+};
+
+/// When a flush is tried again that failed for want of a descriptor or of space.
+const FLUSH_RETRY: Duration = Duration::from_secs(1);
+
+/// How safe a producer wants its records before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// `acks=0`: no answer at all.
+    None,
+    /// `acks=1`: in the leader's log.
+    Leader,
+    /// `acks=all` (-1): in the logs of all in-sync replicas.
+    All,
+}
+
+impl Acks {
+    pub fn from_wire(acks: i16) -> Option<Acks> {
+        match acks {
+            0 => Some(Acks::None),
+            1 => Some(Acks::Leader),
+            -1 => Some(Acks::All),
+            _ => None,
+        }
+    }
+}
+
+/// A topic's settings as its partitions obey them.
+#[derive(Debug, Clone)]
+pub struct TopicSettings {
+    pub log: LogConfig,
+    pub max_message_bytes: usize,
+    pub timestamp_type: TimestampType,
+    pub timestamp_before_max_ms: i64,
+    pub timestamp_after_max_ms: i64,
+    pub min_insync_replicas: u32,
+    /// `None` is `compression.type=producer`.
+    pub compression: Option<Compression>,
+    /// The most that a compressed batch may hold where it must be opened.
+    pub max_decompressed_bytes: usize,
+}
+
+impl TopicSettings {
+    /// Whether acknowledgement and reading wait for the disk (`flush.messages=1`).
+    fn flushes_each(&self) -> bool {
+        self.log.flush_messages <= 1
+    }
+}
+
+/// A batch that was appended, now or, as a duplicate, before.
+#[derive(Debug, Clone, Copy)]
+pub struct Appended {
+    pub base_offset: Offset,
+    pub log_append_time: Timestamp,
+    pub log_start: Offset,
+    pub leader_epoch: LeaderEpoch,
+    /// The offset that the high watermark must reach before the producer may be answered; `None` where it may be now.
+    pub wait_for: Option<Offset>,
+}
+
+/// Why a batch was not appended.
+#[derive(Debug, thiserror::Error)]
+pub enum AppendError {
+    #[error("not the leader of this partition")]
+    NotLeader,
+    #[error("fewer replicas in sync than min.insync.replicas={0}")]
+    NotEnoughReplicas(u32),
+    #[error(transparent)]
+    Invalid(#[from] InvalidBatch),
+    #[error(transparent)]
+    Log(#[from] log::AppendError),
+}
+
+/// Why an appended batch did not become as safe as was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotSafe {
+    #[error("this broker no longer leads the partition")]
+    NotLeader,
+    #[error("the disk failed")]
+    Storage,
+}
+
+/// A partition of which this broker has the log.
+///
+/// Invariant: log start <= high watermark <= log end.
+pub struct Partition {
+    id: TopicIdPartition,
+    node: NodeId,
+    log: Log,
+    settings: ArcSwap<TopicSettings>,
+    leadership: ArcSwap<Leadership>,
+    high_watermark: AtomicI64,
+    /// Deleted, or its disk failed.
+    closed: AtomicBool,
+    /// Fetches that wait for data.
+    watchers: Watchers,
+    /// Produce requests that wait for the high watermark.
+    advanced: Notify,
+    /// The flusher has this partition in its queue: for now, and for after `flush.ms`.
+    flush_asked: AtomicBool,
+    later_flush_asked: AtomicBool,
+    /// Bytes that cannot be read before the next flush (`flush.messages=1`).
+    unflushed_bytes: AtomicU64,
+    /// The recovery point that was stored last.
+    stored_recovery_point: AtomicI64,
+    flusher: FlushQueue,
+    /// The last append failed for the disk, and that was told.
+    failing: AtomicBool,
+}
+
+impl Partition {
+    pub(super) fn new(
+        id: TopicIdPartition,
+        node: NodeId,
+        log: Log,
+        settings: TopicSettings,
+        leadership: Leadership,
+        flusher: FlushQueue,
+    ) -> Arc<Partition> {
+        log.begin_epoch(leadership.leader_epoch);
+        // What was found on disk is what a sole in-sync replica has; recovery has made it durable.
+        let high_watermark = AtomicI64::new(log.log_end().0);
+        Arc::new(Partition {
+            id,
+            node,
+            log,
+            settings: ArcSwap::from_pointee(settings),
+            leadership: ArcSwap::from_pointee(leadership),
+            high_watermark,
+            closed: AtomicBool::new(false),
+            watchers: Watchers::default(),
+            advanced: Notify::new(),
+            flush_asked: AtomicBool::new(false),
+            later_flush_asked: AtomicBool::new(false),
+            unflushed_bytes: AtomicU64::new(0),
+            stored_recovery_point: AtomicI64::new(0),
+            flusher,
+            failing: AtomicBool::new(false),
+        })
+    }
+
+    pub fn id(&self) -> TopicIdPartition {
+        self.id
+    }
+
+    pub fn name(&self) -> &TopicPartition {
+        self.log.partition()
+    }
+
+    pub(super) fn log(&self) -> &Log {
+        &self.log
+    }
+
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leadership.load().leader_epoch
+    }
+
+    /// Whether this broker leads the partition, as far as it knows.
+    pub fn is_leader(&self) -> bool {
+        self.leadership.load().is_led_by(self.node)
+    }
+
+    pub fn check_leader_epoch(&self, asked: i32) -> Result<(), EpochMismatch> {
+        self.leadership.load().check_leader_epoch(asked)
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.log.log_start()
+    }
+
+    pub fn log_end(&self) -> Offset {
+        self.log.log_end()
+    }
+
+    /// What consumers may read ends here.
+    pub fn high_watermark(&self) -> Offset {
+        Offset(self.high_watermark.load(Ordering::Acquire))
+    }
+
+    /// Whether `compression.type` is zstd, which old clients cannot read.
+    pub fn compresses_with_zstd(&self) -> bool {
+        self.settings.load().compression.is_some_and(|compression| compression.codec() == Codec::Zstd)
+    }
+
+    /// Whether this partition was deleted or its disk failed.
+    pub fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::Acquire)
+    }
+
+    /// Checks and appends what a producer sent for this partition. Takes the partition's lock only around the write;
+    /// `records` is never copied.
+    pub fn append(
+        self: &Arc<Self>,
+        records: &Bytes,
+        acks: Acks,
+        produce_version: i16,
+        now: Timestamp,
+    ) -> Result<Appended, AppendError> {
+        let leadership = self.leadership.load();
+        if self.is_closed() || !leadership.is_led_by(self.node) {
+            return Err(AppendError::NotLeader);
+        }
+        let settings = self.settings.load();
+        if acks == Acks::All && !leadership.has_enough_in_sync(settings.min_insync_replicas) {
+            return Err(AppendError::NotEnoughReplicas(settings.min_insync_replicas));
+        }
+        let limits = ProduceLimits {
+            now: now.0,
+            produce_version,
+            timestamp_type: settings.timestamp_type,
+            before_max_ms: settings.timestamp_before_max_ms,
+            after_max_ms: settings.timestamp_after_max_ms,
+            max_message_bytes: settings.max_message_bytes,
+            compacted: false,
+            compression: settings.compression,
+            max_decompressed_bytes: settings.max_decompressed_bytes,
+        };
+        let checked = check_produced(records, &limits)?;
+        let size = checked.header.size() as u64;
+        let appended = self.log.append_as_leader(&checked, leadership.leader_epoch, now);
+        self.report_disk(&appended);
+        let appended = appended?;
+        let end = appended.last_offset.plus(1);
+        if settings.flushes_each() && !appended.duplicate {
+            self.unflushed_bytes.fetch_add(size, Ordering::AcqRel);
+        }
+        self.ask_for_flush(appended.flush_due, settings.log.flush_ms);
+        if !appended.duplicate {
+            self.advance(size);
+        }
+        let wait_for = (self.high_watermark() < end && (acks == Acks::All || settings.flushes_each())).then_some(end);
+        let log_append_time = match settings.timestamp_type {
+            // As Kafka answers: what is remembered of the original, whichever clock that was.
+            _ if appended.duplicate => appended.log_append_time,
+            TimestampType::LogAppendTime => now,
+            TimestampType::CreateTime => Timestamp::NONE,
+        };
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            log_append_time,
+            log_start: appended.log_start_offset,
+            leader_epoch: leadership.leader_epoch,
+            wait_for,
+        })
+    }
+
+    /// One line when the disk begins to fail, and one when it takes appends again.
+    fn report_disk(&self, appended: &Result<log::Appended, log::AppendError>) {
+        match appended {
+            Err(log::AppendError::Log(error)) if !self.failing.swap(true, Ordering::Relaxed) => {
+                error!(partition = %self.name(), "cannot append: {error}");
+            }
+            Ok(_) if self.failing.load(Ordering::Relaxed) => {
+                self.failing.store(false, Ordering::Relaxed);
+                info!(partition = %self.name(), "appends are taken again");
+            }
+            _ => {}
+        }
+    }
+
+    /// Raises the high watermark to what all in-sync replicas have and wakes who waits for it; `bytes` is about how much
+    /// more can be read now.
+    fn advance(&self, bytes: u64) {
+        let own = if self.settings.load().flushes_each() { self.log.flushed() } else { self.log.log_end() };
+        let to = rules::high_watermark(self.high_watermark(), own, []);
+        debug_assert!(to <= self.log.log_end());
+        if self.high_watermark.fetch_max(to.0, Ordering::AcqRel) < to.0 {
+            self.watchers.mark(bytes);
+            self.advanced.notify_waiters();
+        }
+    }
+
+    /// Waits until the high watermark reaches `end`, as long as this broker leads in `epoch`.
+    pub async fn reached(&self, end: Offset, epoch: LeaderEpoch) -> Result<(), NotSafe> {
+        loop {
+            let advanced = self.advanced.notified();
+            if self.high_watermark() >= end {
+                return Ok(());
+            }
+            // First: a deletion takes the log out of use as well.
+            if self.is_closed() || self.leader_epoch() != epoch {
+                return Err(NotSafe::NotLeader);
+            }
+            if self.log.is_out_of_use() {
+                return Err(NotSafe::Storage);
+            }
+            advanced.await;
+        }
+    }
+
+    /// Whole batches from the one that contains `from`, below the high watermark; in memory where they are few, and at most
+    /// `memory_max` bytes.
+    pub fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        memory_max: usize,
+    ) -> Result<LogSlice, ReadError> {
+        self.log.slice(from, max_bytes, self.high_watermark(), at_least_one, memory_max)
+    }
+
+    /// From now on data that arrives here marks `slot` of `watch`.
+    pub fn watch(&self, watch: &Arc<Watch>, slot: u32) {
+        self.watchers.add(watch, slot);
+    }
+
+    pub fn unwatch(&self, watch: &Arc<Watch>, slot: u32) {
+        self.watchers.remove(watch, slot);
+    }
+
+    /// Where the largest leader epoch up to `asked` ends.
+    pub fn end_of_epoch(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
+        self.log.epoch_end_offset(asked)
+    }
+
+    /// The first record whose timestamp is at least `timestamp`, among those that may be read.
+    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
+        Ok(self.log.offset_for_timestamp(timestamp)?.filter(|found| found.offset < self.high_watermark()))
+    }
+
+    /// The record with the largest timestamp; the first of several.
+    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
+        self.log.max_timestamp()
+    }
+
+    pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.log.epoch_of(offset)
+    }
+
+    fn ask_for_flush(self: &Arc<Self>, now: bool, flush_ms: i64) {
+        if now && !self.flush_asked.swap(true, Ordering::AcqRel) {
+            self.flusher.push(self, Duration::ZERO);
+        }
+        if flush_ms != i64::MAX && !self.later_flush_asked.swap(true, Ordering::AcqRel) {
+            self.flusher.push(self, Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0).max(1)));
+        }
+    }
+
+    /// A recovery point worth storing: everything below the active segment, where that is news and on disk.
+    pub(super) fn recovery_point_to_store(&self) -> Option<Offset> {
+        let active = *self.log.segment_bases().last()?;
+        let news = active > Offset(self.stored_recovery_point.load(Ordering::Relaxed));
+        if !news || self.log.flushed() < active {
+            return None;
+        }
+        self.stored_recovery_point.store(active.0, Ordering::Relaxed);
+        Some(active)
+    }
+
+    /// Blocks until what is appended by now is on disk. Called by the flusher's thread.
+    pub(super) fn flush(self: &Arc<Self>) -> Result<(), LogError> {
+        // Cleared first: whoever appends from here on asks anew.
+        self.flush_asked.store(false, Ordering::Release);
+        self.later_flush_asked.store(false, Ordering::Release);
+        let bytes = self.unflushed_bytes.swap(0, Ordering::AcqRel);
+        let result = self.log.flush();
+        match &result {
+            Ok(_) => self.advance(bytes),
+            // Who waits for the disk must learn of it.
+            Err(_) if self.log.is_out_of_use() => self.advanced.notify_waiters(),
+            // Nobody may ask anew: a producer that sends the same batch again adds nothing to flush.
+            Err(_) => {
+                self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
+                if !self.flush_asked.swap(true, Ordering::AcqRel) {
+                    self.flusher.push(self, FLUSH_RETRY);
+                }
+            }
+        }
+        result.map(|_| ())
+    }
+
+    pub(super) fn apply_leadership(&self, leadership: Leadership) {
+        if leadership.leader_epoch > self.leader_epoch() {
+            self.log.begin_epoch(leadership.leader_epoch);
+        }
+        self.leadership.store(Arc::new(leadership));
+        self.wake_all();
+    }
+
+    pub(super) fn apply_settings(&self, settings: TopicSettings) {
+        self.log.set_config(settings.log.clone());
+        self.settings.store(Arc::new(settings));
+        // However much can be read now that no longer waits for the disk.
+        self.advance(u64::MAX);
+    }
+
+    /// No append from now on; everyone who waits looks again.
+    pub(super) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        self.watchers.mark(u64::MAX);
+        self.advanced.notify_waiters();
+    }
+}

@@ -1,0 +1,14 @@
+//! The broker over real sockets: in this process, and as a child that is killed and measured.
+
+mod bad_input;
+mod client;
+mod connections;
+mod crash;
+mod fetch;
+mod harness;
+mod idempotence;
+mod long_poll;
+mod produce;
+mod sessions;
+mod storage;
+mod topics;
