@@ -1,0 +1,110 @@
+"""DescribeConfigs and IncrementalAlterConfigs of topics."""
+
+import wire
+
+from .mark import case
+
+TOPIC, BROKER, LOGGER = 2, 4, 8
+SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
+
+
+@case
+def describe_configs(peer):
+    name = peer.create("t", segment_ms=1234567, compression_type="lz4")
+    for version in wire.versions("DescribeConfigs"):
+
+        def ask(label, *resources, **more):
+            filled = [{"ResourceType": TOPIC, "ResourceName": name, "ConfigurationKeys": None, **each} for each in resources]
+            peer.ask(label, "DescribeConfigs", version, {"Resources": filled, **more})
+
+        ask("all", {})
+        ask("all with synonyms", {}, IncludeSynonyms=True)
+        ask("chosen", {"ConfigurationKeys": ["segment.ms", "compression.type", "segment.bytes"]})
+        ask("chosen and unknown", {"ConfigurationKeys": ["segment.ms", "no.such"]})
+        ask("no keys", {"ConfigurationKeys": []})
+        ask("unknown topic", {"ResourceName": "nowhere"})
+        ask("bad names", {"ResourceName": "a/b"}, {"ResourceName": ""})
+        ask("no resources")
+        ask("unknown type", {"ResourceType": 99})
+        ask("the same twice", {"ConfigurationKeys": ["segment.ms"]}, {"ConfigurationKeys": ["segment.ms"]})
+        if version >= 3:
+            ask("with documentation", {}, IncludeDocumentation=True)
+
+
+def alterations(peer, version):
+    """A function that alters a topic of its own, and the names of that topic and of another."""
+    name, other = peer.create(f"t{version}"), peer.create(f"o{version}")
+
+    def alter(label, *changes, resource=TOPIC, topic=name, validate=False, more=()):
+        configs = [{"Name": each, "ConfigOperation": kind, "Value": value} for kind, each, value in changes]
+        resources = [{"ResourceType": resource, "ResourceName": topic, "Configs": configs}, *more]
+        answer = peer.ask(label, "IncrementalAlterConfigs", version, {"Resources": resources, "ValidateOnly": validate})
+        if answer and any(each["ErrorCode"] == 0 for each in answer["Responses"]) and topic == name:
+            settle(label)
+
+    def settle(label):
+        """Writes down what the topic's own settings are now: a later change of another topic is awaited first, since
+        Kafka's broker hears of changes a little after they are answered, but in their order."""
+        marks.append(str(10_000_000 + len(marks)))
+        mark = {"ResourceType": TOPIC, "ResourceName": other, "Configs": [{"Name": "segment.ms", "ConfigOperation": SET, "Value": marks[-1]}]}
+        peer.call("IncrementalAlterConfigs", 1, {"Resources": [mark]})
+        peer.until(lambda: own(other)["segment.ms"] == marks[-1])
+        peer.note(f"{label}: settings after it v{version}", own(name))
+
+    def own(topic):
+        keys = ["segment.ms", "compression.type", "cleanup.policy", "flush.ms"]
+        fields = {"Resources": [{"ResourceType": TOPIC, "ResourceName": topic, "ConfigurationKeys": keys}]}
+        configs = peer.call("DescribeConfigs", 4, fields)["Results"][0]["Configs"]
+        return {each["Name"]: each["Value"] for each in configs if each["ConfigSource"] == 1}
+
+    marks = []
+    return alter, name, other
+
+
+@case
+def incremental_alter_configs(peer):
+    for version in wire.versions("IncrementalAlterConfigs"):
+        alter, name, other = alterations(peer, version)
+        alter("set", (SET, "segment.ms", "5000"))
+        alter("set two", (SET, "segment.ms", "6000"), (SET, "compression.type", "lz4"))
+        alter("delete", (DELETE, "segment.ms", None))
+        alter("delete what is not set", (DELETE, "flush.ms", None))
+        alter("delete with a value", (DELETE, "compression.type", "x"))
+        alter("append what is there", (APPEND, "cleanup.policy", "delete"))
+        alter("append to no list", (APPEND, "segment.ms", "1"))
+        alter("subtract from no list", (SUBTRACT, "segment.ms", "1"))
+        alter("append a bad one", (APPEND, "cleanup.policy", "shred"))
+        alter("the same twice", (SET, "segment.ms", "1"), (SET, "segment.ms", "2"))
+        alter("set and delete", (SET, "segment.ms", "1"), (DELETE, "segment.ms", None))
+        alter("set to null", (SET, "segment.ms", None))
+        alter("append null", (APPEND, "cleanup.policy", None))
+        alter("a bad value", (SET, "segment.ms", "soon"))
+        alter("good and bad", (SET, "flush.ms", "100000"), (SET, "segment.ms", "soon"))
+        alter("an unknown setting", (SET, "no.such", "1"))
+        alter("delete an unknown setting", (DELETE, "no.such", None))
+        alter("a broker's setting", (SET, "log.segment.ms", "1"))
+        alter("an unknown operation", (9, "segment.ms", "1"))
+        alter("nothing")
+        alter("an empty name", (SET, "", "1"))
+        alter("validate only", (SET, "segment.ms", "7000"), validate=True)
+        alter("validate a bad one", (SET, "segment.ms", "soon"), validate=True)
+        alter("unknown topic", (SET, "segment.ms", "7000"), topic="nowhere")
+        alter("bad name", (SET, "segment.ms", "7000"), topic="a/b")
+        alter("no name", (SET, "segment.ms", "7000"), topic="")
+        alter("unknown type", (SET, "segment.ms", "7000"), resource=99)
+        change = {"Name": "segment.ms", "ConfigOperation": SET, "Value": "8000"}
+        alter("two topics", (SET, "segment.ms", "8000"), more=[{"ResourceType": TOPIC, "ResourceName": other, "Configs": [change]}])
+        alter("one topic twice", (SET, "segment.ms", "9000"), more=[{"ResourceType": TOPIC, "ResourceName": name, "Configs": [change]}])
+        alter("one good, one unknown", (SET, "segment.ms", "9500"), more=[{"ResourceType": TOPIC, "ResourceName": "nowhere", "Configs": [change]}])
+
+
+@case
+def incremental_alter_lists(peer):
+    for version in wire.versions("IncrementalAlterConfigs"):
+        alter, *_ = alterations(peer, version)
+        alter("append", (APPEND, "cleanup.policy", "compact"))
+        alter("append what is there", (APPEND, "cleanup.policy", "compact"))
+        alter("subtract", (SUBTRACT, "cleanup.policy", "delete"))
+        alter("subtract what is not there", (SUBTRACT, "cleanup.policy", "delete"))
+        alter("subtract the last", (SUBTRACT, "cleanup.policy", "compact"))
+        alter("append two", (APPEND, "cleanup.policy", "compact,delete"))

@@ -1,0 +1,4 @@
+def case(function):
+    """Marks a function as a case."""
+    function.is_case = True
+    return function

@@ -1,0 +1,122 @@
+"""Asks the broker under test and a real Kafka the same, and compares the answers.
+
+    compat/differential/run [CASE ...] [--show]    --show prints every answer of the broker under test
+
+BROKER=kafka compares Kafka with Kafka, which has to find nothing: what differs from run to run is not a difference."""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
+
+from cases import CASES
+from harness.broker import Broker
+from known import KNOWN
+from peer import Peer
+
+SETTINGS = ["node.id=1", "auto.create.topics.enable=true"]
+SHOWN = 12
+
+
+def main():
+    arguments = argparse.ArgumentParser(usage=__doc__)
+    arguments.add_argument("cases", nargs="*", choices=[[], *CASES], metavar="CASE")
+    arguments.add_argument("--show", action="store_true")
+    chosen = arguments.parse_args()
+    with tempfile.TemporaryDirectory(prefix="felice-differential") as folder:
+        tested = Broker(Path(folder, "tested"), settings=SETTINGS)
+        kafka = Broker(Path(folder, "kafka"), kind="kafka", settings=SETTINGS)
+        try:
+            with kafka, tested:
+                peers = Peer(tested), Peer(kafka)
+                for peer in peers:
+                    peer.ready()
+                wrong = compare(*peers, chosen.cases or list(CASES), chosen.show)
+        except Exception:
+            print(tested.log_tail(), file=sys.stderr)
+            raise
+    sys.exit(1 if wrong else 0)
+
+
+def compare(tested, kafka, names, show):
+    """Runs the cases; returns the number of differences that are not known ones."""
+    wrong = answers = 0
+    met = Counter()
+    for name in names:
+        start = time.monotonic()
+        failures = run_on_both(name, tested, kafka)
+        if show:
+            for label, answer in tested.transcript.items():
+                print(f"       {label}: {answer}")
+        differences = []
+        for label in dict.fromkeys([*kafka.transcript, *tested.transcript]):
+            one, other = tested.transcript.get(label, "not asked"), kafka.transcript.get(label, "not asked")
+            for path, mine, its in differ(one, other):
+                known = next((k for k in KNOWN if k.covers(name, label, path, mine, its)), None)
+                if known:
+                    met[known] += 1
+                else:
+                    differences.append((label, path, mine, its))
+        answers += len(kafka.transcript)
+        for failure in failures:
+            print(f"  FAIL {name}: {failure}")
+        for label, path, mine, its in differences[:SHOWN]:
+            print(f"  FAIL {name}: {label}: {path or 'the answer'}\n         {tested.broker.kind}: {short(mine)}\n         kafka:  {short(its)}")
+        if len(differences) > SHOWN:
+            print(f"  FAIL {name}: and {len(differences) - SHOWN} more")
+        wrong += len(failures) + len(differences)
+        if not failures and not differences:
+            print(f"  ok   {name}: {len(kafka.transcript)} answers, {time.monotonic() - start:.1f} s", flush=True)
+    if tested.broker.kind == "felice":
+        for reason in dict.fromkeys(known.reason for known in KNOWN if known in met):
+            print(f"  known, {sum(met[known] for known in KNOWN if known.reason == reason)} times: {reason}")
+        if len(names) == len(CASES):
+            for known in (k for k in KNOWN if k not in met):
+                print(f"  FAIL a known difference that was not met: {known.case}: {known.label}: {known.path}: {known.reason}")
+                wrong += 1
+    print(f"  {answers} answers compared, {wrong} differences, {met.total()} known ones")
+    return wrong
+
+
+def run_on_both(name, *peers):
+    """Runs a case on each peer at the same time; returns what went wrong in the case itself."""
+    failures = []
+
+    def run(peer):
+        try:
+            peer.begin(name)
+            CASES[name](peer)
+        except Exception as failure:
+            failures.append(f"on {peer.broker.kind}: {type(failure).__name__}: {failure}")
+
+    threads = [threading.Thread(target=run, args=[peer]) for peer in peers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return failures
+
+
+def differ(one, other, path=""):
+    """Yields (path, one, other) for each place where two answers differ."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        for key in dict.fromkeys([*other, *one]):
+            yield from differ(one.get(key, "absent"), other.get(key, "absent"), f"{path}.{key}".lstrip("."))
+    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        for n, (mine, its) in enumerate(zip(one, other)):
+            yield from differ(mine, its, f"{path}[{n}]")
+    elif one != other:
+        yield path, one, other
+
+
+def short(value):
+    text = repr(value)
+    return text if len(text) < 300 else f"{text[:300]}..."
+
+
+main()
