@@ -348,12 +348,7 @@ impl Log {
         until: Offset,
         at_least_one: bool,
     ) -> Result<ReadSlice, ReadError> {
-        let log_end = self.log_end();
-        let until = until.min(log_end);
-        let log_start = self.log_start();
-        if from < log_start || from > log_end {
-            return Err(ReadError::OutOfRange { asked: from, log_start, log_end });
-        }
+        let until = self.readable(from, until)?;
         if from < until {
             let segments = self.segments.load();
             let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
@@ -379,12 +374,7 @@ impl Log {
         at_least_one: bool,
         memory_max: usize,
     ) -> Result<LogSlice, ReadError> {
-        let log_end = self.log_end();
-        let until = until.min(log_end);
-        let log_start = self.log_start();
-        if from < log_start || from > log_end {
-            return Err(ReadError::OutOfRange { asked: from, log_start, log_end });
-        }
+        let until = self.readable(from, until)?;
         if from < until {
             let segments = self.segments.load();
             let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
@@ -401,6 +391,15 @@ impl Log {
             }
         }
         Ok(LogSlice { records: Records::default(), next_offset: from })
+    }
+
+    /// Where reading from `from` must end: at `until`, and at the log end.
+    fn readable(&self, from: Offset, until: Offset) -> Result<Offset, ReadError> {
+        let (log_start, log_end) = (self.log_start(), self.log_end());
+        if from < log_start || from > log_end {
+            return Err(ReadError::OutOfRange { asked: from, log_start, log_end });
+        }
+        Ok(until.min(log_end))
     }
 
     /// Records below `offset` are deleted: they can no longer be read. Their segments go with the next retention.
