@@ -135,16 +135,16 @@ macro_rules! apis {
 }
 
 apis! {
-    0  Produce (ProduceRequest -> ProduceResponse) 3-13, flexible 9+;
-    1  Fetch (FetchRequest -> FetchResponse) 4-18, flexible 12+;
-    2  ListOffsets (ListOffsetsRequest -> ListOffsetsResponse) 1-11, flexible 6+;
+    0  Produce (ProduceRequest -> ProduceResponse) 0-13, flexible 9+;
+    1  Fetch (FetchRequest -> FetchResponse) 0-18, flexible 12+;
+    2  ListOffsets (ListOffsetsRequest -> ListOffsetsResponse) 0-11, flexible 6+;
     3  Metadata (MetadataRequest -> MetadataResponse) 0-13, flexible 9+;
     4  LeaderAndIsr;
     5  StopReplica;
     6  UpdateMetadata;
     7  ControlledShutdown;
-    8  OffsetCommit (OffsetCommitRequest -> OffsetCommitResponse) 2-10, flexible 8+;
-    9  OffsetFetch (OffsetFetchRequest -> OffsetFetchResponse) 1-10, flexible 6+;
+    8  OffsetCommit (OffsetCommitRequest -> OffsetCommitResponse) 0-10, flexible 8+;
+    9  OffsetFetch (OffsetFetchRequest -> OffsetFetchResponse) 0-10, flexible 6+;
     10 FindCoordinator (FindCoordinatorRequest -> FindCoordinatorResponse) 0-6, flexible 3+;
     11 JoinGroup (JoinGroupRequest -> JoinGroupResponse) 0-9, flexible 6+;
     12 Heartbeat 0-4, flexible 4+;
@@ -154,11 +154,11 @@ apis! {
     16 ListGroups 0-5, flexible 3+;
     17 SaslHandshake (SaslHandshakeRequest -> SaslHandshakeResponse) 0-1;
     18 ApiVersions (ApiVersionsRequest -> ApiVersionsResponse) 0-5, flexible 3+;
-    19 CreateTopics (CreateTopicsRequest -> CreateTopicsResponse) 2-7, flexible 5+;
-    20 DeleteTopics (DeleteTopicsRequest -> DeleteTopicsResponse) 1-6, flexible 4+;
+    19 CreateTopics (CreateTopicsRequest -> CreateTopicsResponse) 0-7, flexible 5+;
+    20 DeleteTopics (DeleteTopicsRequest -> DeleteTopicsResponse) 0-6, flexible 4+;
     21 DeleteRecords 0-2, flexible 2+;
     22 InitProducerId (InitProducerIdRequest -> InitProducerIdResponse) 0-6, flexible 2+;
-    23 OffsetForLeaderEpoch (OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse) 2-4, flexible 4+;
+    23 OffsetForLeaderEpoch (OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse) 0-4, flexible 4+;
     24 AddPartitionsToTxn 0-5, flexible 3+;
     25 AddOffsetsToTxn 0-4, flexible 3+;
     26 EndTxn 0-5, flexible 3+;
@@ -167,7 +167,7 @@ apis! {
     29 DescribeAcls 1-3, flexible 2+;
     30 CreateAcls 1-3, flexible 2+;
     31 DeleteAcls 1-3, flexible 2+;
-    32 DescribeConfigs (DescribeConfigsRequest -> DescribeConfigsResponse) 1-4, flexible 4+;
+    32 DescribeConfigs (DescribeConfigsRequest -> DescribeConfigsResponse) 0-4, flexible 4+;
     33 AlterConfigs 0-2, flexible 2+;
     34 AlterReplicaLogDirs 1-2, flexible 2+;
     35 DescribeLogDirs 1-5, flexible 2+;
@@ -566,8 +566,8 @@ mod tests {
 
     #[test]
     fn versions_outside_the_schema_are_refused() {
-        let error = ProduceRequest::decode(&Bytes::new(), 2).unwrap_err();
-        assert_eq!(error.to_string(), "ProduceRequest: version 2 is not known");
+        let error = ProduceRequest::decode(&Bytes::new(), 14).unwrap_err();
+        assert_eq!(error.to_string(), "ProduceRequest: version 14 is not known");
         let error = write_response(1, 19, &FetchResponse::default()).unwrap_err();
         assert_eq!(error.to_string(), "FetchResponse: version 19 is not known");
     }

@@ -1,7 +1,9 @@
 //! CreateTopics (key 19): creates topics, by numbers or by an assignment of replicas, or only says whether it would.
 //!
 //! Version notes:
-//! - v2: throttle time (KIP-124). Kafka 4 has nothing older
+//! - v0: KIP-4
+//! - v1: asks whether it would; error messages
+//! - v2: throttle time (KIP-124). The oldest in Kafka 4
 //! - v3: throttling happens after the response (KIP-219)
 //! - v4: -1 partitions or replicas mean the broker's defaults (KIP-464)
 //! - v5: flexible (KIP-482); partitions, replicas and settings of what was created (KIP-525)
@@ -14,7 +16,7 @@ schema! {
     CreateTopicsRequest {
         topics: Vec<CreatableTopic>,
         timeout_ms: i32 = 60000,
-        validate_only: bool,
+        validate_only: bool [1+],
     }
 
     CreatableTopic {
@@ -36,7 +38,7 @@ schema! {
     }
 
     CreateTopicsResponse {
-        throttle_time_ms: i32,
+        throttle_time_ms: i32 [2+, ignorable],
         topics: Vec<CreatableTopicResult>,
     }
 
@@ -44,7 +46,7 @@ schema! {
         name: String,
         topic_id: Uuid [7+, ignorable],
         error_code: i16,
-        error_message: Option<String>,
+        error_message: Option<String> [1+, ignorable],
         topic_config_error_code: i16 [5+, tag 0, ignorable],
         num_partitions: i32 [5+, ignorable] = -1,
         replication_factor: i16 [5+, ignorable] = -1,

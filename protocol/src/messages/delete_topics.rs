@@ -1,7 +1,8 @@
 //! DeleteTopics (key 20): deletes topics.
 //!
 //! Version notes:
-//! - v1: throttle time (KIP-124). Kafka 4 has nothing older
+//! - v0: KIP-4
+//! - v1: throttle time (KIP-124). The oldest in Kafka 4
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: TOPIC_DELETION_DISABLED may be answered
 //! - v4: flexible (KIP-482)
@@ -23,7 +24,7 @@ schema! {
     }
 
     DeleteTopicsResponse {
-        throttle_time_ms: i32,
+        throttle_time_ms: i32 [1+, ignorable],
         responses: Vec<DeletableTopicResult>,
     }
 

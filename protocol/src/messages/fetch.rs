@@ -5,7 +5,11 @@
 //! refuses null.
 //!
 //! Version notes:
-//! - v4: isolation level, last stable offset, aborted transactions; record format 2 (KIP-98). Kafka 4 has nothing older
+//! - v0: message format 0
+//! - v1: throttle time (KIP-13)
+//! - v2: message format 1: timestamps (KIP-32)
+//! - v3: a limit for the whole response, so that the order of partitions matters (KIP-74)
+//! - v4: isolation level, last stable offset, aborted transactions; record format 2 (KIP-98). The oldest in Kafka 4
 //! - v5: log start offset (KIP-107)
 //! - v6: KAFKA_STORAGE_ERROR may be answered (KIP-112)
 //! - v7: sessions: only what changed is asked for and answered (KIP-227)
@@ -30,8 +34,8 @@ schema! {
         replica_state: ReplicaState [15+, tag 1],
         max_wait_ms: i32,
         min_bytes: i32,
-        max_bytes: i32 = i32::MAX,
-        isolation_level: i8,
+        max_bytes: i32 [3+, ignorable] = i32::MAX,
+        isolation_level: i8 [4+, ignorable],
         session_id: i32 [7+, ignorable],
         session_epoch: i32 [7+, ignorable] = -1,
         topics: Vec<FetchTopic>,
@@ -68,7 +72,7 @@ schema! {
     }
 
     FetchResponse {
-        throttle_time_ms: i32,
+        throttle_time_ms: i32 [1+, ignorable],
         error_code: i16 [7+, ignorable],
         session_id: i32 [7+],
         responses: Vec<FetchableTopicResponse>,
@@ -85,12 +89,12 @@ schema! {
         partition_index: i32,
         error_code: i16,
         high_watermark: i64,
-        last_stable_offset: i64 = -1,
+        last_stable_offset: i64 [4+, ignorable] = -1,
         log_start_offset: i64 [5+, ignorable] = -1,
         diverging_epoch: EpochEndOffset [12+, tag 0],
         current_leader: LeaderIdAndEpoch [12+, tag 1],
         snapshot_id: SnapshotId [12+, tag 2],
-        aborted_transactions: Option<Vec<AbortedTransaction>>,
+        aborted_transactions: Option<Vec<AbortedTransaction>> [4+, ignorable],
         preferred_read_replica: i32 [11+] = -1,
         records: Option<Records>,
     }

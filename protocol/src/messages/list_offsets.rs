@@ -4,7 +4,8 @@
 //! latest in tiered storage, -6 earliest not yet uploaded.
 //!
 //! Version notes:
-//! - v1: one offset for each partition, with its timestamp (KIP-79). Kafka 4 has nothing older
+//! - v0: several offsets for each partition, the first ones of segments last written before the timestamp
+//! - v1: one offset for each partition, with its timestamp (KIP-79). The oldest in Kafka 4
 //! - v2: isolation level: with read_committed, latest means the last stable offset (KIP-98); throttle time (KIP-124)
 //! - v3: throttling happens after the response (KIP-219)
 //! - v4: leader epochs (KIP-320)
@@ -35,6 +36,7 @@ schema! {
         partition_index: i32,
         current_leader_epoch: i32 [4+, ignorable] = -1,
         timestamp: i64,
+        max_num_offsets: i32 [0] = 1,
     }
 
     ListOffsetsResponse {
@@ -50,8 +52,9 @@ schema! {
     ListOffsetsPartitionResponse {
         partition_index: i32,
         error_code: i16,
-        timestamp: i64 = -1,
-        offset: i64 = -1,
+        old_style_offsets: Vec<i64> [0],
+        timestamp: i64 [1+] = -1,
+        offset: i64 [1+] = -1,
         leader_epoch: i32 [4+] = -1,
     }
 }

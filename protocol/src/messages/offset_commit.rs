@@ -1,7 +1,9 @@
 //! OffsetCommit (key 8): stores how far a group has come.
 //!
 //! Version notes:
-//! - v2: retention time for each request. Kafka 4 has nothing older
+//! - v0: no group members: offsets were kept in ZooKeeper
+//! - v1: generation and member; a timestamp for each partition; offsets are kept in Kafka
+//! - v2: one retention time for the request instead of timestamps. The oldest in Kafka 4
 //! - v3: throttle time (KIP-124)
 //! - v4: throttling happens after the response (KIP-219)
 //! - v5: no retention time any more: offsets live as long as the group, and a broker setting longer (KIP-211)
@@ -16,10 +18,10 @@ use crate::{Uuid, schema};
 schema! {
     OffsetCommitRequest {
         group_id: String,
-        generation_id_or_member_epoch: i32 = -1,
-        member_id: String,
+        generation_id_or_member_epoch: i32 [1+, ignorable] = -1,
+        member_id: String [1+, ignorable],
         group_instance_id: Option<String> [7+],
-        retention_time_ms: i64 [0-4, ignorable] = -1,
+        retention_time_ms: i64 [2-4, ignorable] = -1,
         topics: Vec<OffsetCommitRequestTopic>,
     }
 
@@ -33,6 +35,7 @@ schema! {
         partition_index: i32,
         committed_offset: i64,
         committed_leader_epoch: i32 [6+, ignorable] = -1,
+        commit_timestamp: i64 [1] = -1,
         committed_metadata: Option<String>,
     }
 

@@ -1,7 +1,8 @@
 //! OffsetFetch (key 9): the offsets that groups have committed.
 //!
 //! Version notes:
-//! - v1: offsets from Kafka instead of ZooKeeper. Kafka 4 has nothing older
+//! - v0: offsets from ZooKeeper
+//! - v1: the same, from Kafka. The oldest in Kafka 4
 //! - v2: null asks for all topics; a top-level error code
 //! - v3: throttle time (KIP-124)
 //! - v4: throttling happens after the response (KIP-219)

@@ -1,7 +1,9 @@
 //! OffsetForLeaderEpoch (key 23): where a leader epoch ended, so that a log that diverged can be cut.
 //!
 //! Version notes:
-//! - v2: the requester's leader epoch is checked (KIP-320). Kafka 4 has nothing older
+//! - v0: KIP-101
+//! - v1: the epoch that the end offset belongs to, which may be a lower one than was asked for (KIP-279)
+//! - v2: the requester's leader epoch is checked; throttle time (KIP-320). The oldest in Kafka 4
 //! - v3: who asks: a follower, or a consumer (-1, -2 to see beyond the high watermark)
 //! - v4: flexible (KIP-482)
 
@@ -20,12 +22,12 @@ schema! {
 
     OffsetForLeaderPartition {
         partition: i32,
-        current_leader_epoch: i32 = -1,
+        current_leader_epoch: i32 [2+, ignorable] = -1,
         leader_epoch: i32,
     }
 
     OffsetForLeaderEpochResponse {
-        throttle_time_ms: i32,
+        throttle_time_ms: i32 [2+, ignorable],
         topics: Vec<OffsetForLeaderTopicResult>,
     }
 
@@ -37,7 +39,7 @@ schema! {
     EpochEndOffset {
         error_code: i16,
         partition: i32,
-        leader_epoch: i32 = -1,
+        leader_epoch: i32 [1+, ignorable] = -1,
         end_offset: i64 = -1,
     }
 }

@@ -1,9 +1,12 @@
 //! Produce (key 0): appends record batches to partitions.
 //!
-//! With `acks = 0` there is no response. Below version 3 records have the message formats 0 and 1, which Kafka 4
-//! refuses.
+//! With `acks = 0` there is no response. Below version 3 records are sets of messages of format 0 or 1, several
+//! of them for each partition. Kafka 4 no longer takes those, but advertises version 0: librdkafka needs to see it.
 //!
 //! Version notes:
+//! - v0: message format 0
+//! - v1: throttle time (KIP-13)
+//! - v2: message format 1: timestamps, and in the response the time of a log append (KIP-32)
 //! - v3: transactional id; record format 2, exactly one batch for each partition (KIP-98)
 //! - v4: KAFKA_STORAGE_ERROR may be answered (KIP-112)
 //! - v5: log start offset in the response (KIP-107)
@@ -22,7 +25,7 @@ use crate::{Uuid, schema};
 
 schema! {
     ProduceRequest {
-        transactional_id: Option<String>,
+        transactional_id: Option<String> [3+],
         acks: i16,
         timeout_ms: i32,
         topic_data: Vec<TopicProduceData>,
@@ -41,7 +44,7 @@ schema! {
 
     ProduceResponse {
         responses: Vec<TopicProduceResponse>,
-        throttle_time_ms: i32,
+        throttle_time_ms: i32 [1+, ignorable],
         node_endpoints: Vec<NodeEndpoint> [10+, tag 0],
     }
 
@@ -55,7 +58,7 @@ schema! {
         index: i32,
         error_code: i16,
         base_offset: i64,
-        log_append_time_ms: i64 = -1,
+        log_append_time_ms: i64 [2+, ignorable] = -1,
         log_start_offset: i64 [5+, ignorable] = -1,
         record_errors: Vec<BatchIndexAndErrorMessage> [8+, ignorable],
         error_message: Option<String> [8+, ignorable],

@@ -10,10 +10,13 @@ use flate2::read::GzDecoder;
 /// Which message: API key, version, and whether it is the request.
 pub type Key = (i16, i16, bool);
 
-/// Bodies of messages with random content that Kafka 4.4's own classes serialized: four for each message and version.
+/// Bodies of messages with random content that Kafka 4.4's own classes serialized, and those of Kafka 3.9 for versions that
+/// it was the last to have: four for each message and version.
 pub fn vectors() -> BTreeMap<Key, Vec<Bytes>> {
     let mut text = String::new();
-    GzDecoder::new(&include_bytes!("../data/vectors.tsv.gz")[..]).read_to_string(&mut text).unwrap();
+    for file in [&include_bytes!("../data/vectors.tsv.gz")[..], include_bytes!("../data/vectors-3.9.tsv.gz")] {
+        GzDecoder::new(file).read_to_string(&mut text).unwrap();
+    }
     let mut vectors = BTreeMap::<Key, Vec<Bytes>>::new();
     for line in text.lines() {
         let columns: Vec<&str> = line.split('\t').collect();
