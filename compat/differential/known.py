@@ -54,6 +54,19 @@ KNOWN = [
         ("describe_configs", "*", "*.Configs.min.insync.replicas.ConfigSource", 5, 3),
         ("describe_configs", "*", "*.Configs.min.insync.replicas.Synonyms"),
     ),
+    *known(
+        "Versions that Kafka 4 dropped are served, with the answers of Kafka 3.9.",
+        ("api_versions", "good*", "ApiKeys[].MinVersion", 0, 1),
+        ("api_versions", "good*", "ApiKeys[].MinVersion", 0, 2),
+    ),
+    *known(
+        "A default is told as one below version 1 too, as the field says; Kafka 3.9 leaves it out.",
+        ("describe_configs_old", "*", "*.IsDefault", True, False),
+    ),
+    *known(
+        "A broker's own settings cannot be changed while it runs yet.",
+        ("describe_configs_old", "some of the broker*", "*.ReadOnly", True, False),
+    ),
     # Where Felice is ahead of its answer.
     *known(
         "A topic that is created for a client is there in the answer, and one that cannot be is told so; Kafka lets ask again.",

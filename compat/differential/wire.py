@@ -20,8 +20,12 @@ class Malformed(Exception):
 
 
 @cache
-def schema(api, kind):
-    return json.loads((SCHEMAS / f"{api}{kind}.json").read_text())
+def schema(api, kind, version=None):
+    """A message's schema; of a version that Kafka 4 dropped, that of 3.9."""
+    latest = json.loads((SCHEMAS / f"{api}{kind}.json").read_text())
+    if version is None or version >= bounds(latest["validVersions"])[0]:
+        return latest
+    return json.loads((SCHEMAS / "3.9" / f"{api}{kind}.json").read_text())
 
 
 def key(api):
@@ -34,8 +38,13 @@ def versions(api):
     return range(low, high + 1)
 
 
+def dropped(api):
+    """The versions that Kafka 3.9 has and Kafka 4 has not."""
+    return range(bounds(schema(api, "Request", -1)["validVersions"])[0], versions(api)[0])
+
+
 def flexible(api, version):
-    return within(version, schema(api, "Request")["flexibleVersions"])
+    return within(version, schema(api, "Request", version)["flexibleVersions"])
 
 
 @cache
@@ -70,7 +79,7 @@ def string(text):
 
 
 def encode(api, kind, version, fields):
-    message = schema(api, kind)
+    message = schema(api, kind, version)
     compact = within(version, message["flexibleVersions"])
     common = {each["name"]: each for each in message.get("commonStructs", [])}
     return _Encoder(version, compact, common).structure(message["fields"], fields)
@@ -78,7 +87,7 @@ def encode(api, kind, version, fields):
 
 def decode(api, kind, version, raw):
     """The message and what is left of the bytes after it."""
-    message = schema(api, kind)
+    message = schema(api, kind, version)
     compact = within(version, message["flexibleVersions"])
     common = {each["name"]: each for each in message.get("commonStructs", [])}
     decoder = _Decoder(version, compact, common, raw)

@@ -28,7 +28,9 @@ class BrokerFailed(Exception):
 class Broker:
     """One broker in one folder. Invariant: `pid` is set exactly while a process that this folder started may live."""
 
-    def __init__(self, folder, kind=None, settings=None):
+    def __init__(self, folder, kind=None, settings=None, version=None):
+        """`version` is of Kafka, where it is not the usual one."""
+        self.version = version
         self.folder = Path(folder).resolve()
         self.folder.mkdir(parents=True, exist_ok=True)
         self._state_file = self.folder / "state.json"
@@ -55,7 +57,7 @@ class Broker:
             raise BrokerFailed(f"{self.folder} is started already (pid {self.pid})")
         with open(self.folder / "log", "ab") as log:
             self._child = subprocess.Popen(
-                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=self._environment()
             )
         self.pid = self._child.pid
         self._save()
@@ -100,6 +102,9 @@ class Broker:
                 raise BrokerFailed("FELICE_BIN names no binary of Felice, and none is on PATH")
             return [binary, "serve", "--data-dir", self.data, "--listen", self.address, *sets]
         raise BrokerFailed(f"BROKER={self.kind} is neither felice nor kafka")
+
+    def _environment(self):
+        return {**os.environ, "KAFKA_VERSION": self.version} if self.version else None
 
     def _signal_and_wait(self, which):
         """Returns the exit code where the process is a child of this one, else None."""

@@ -1,6 +1,6 @@
 //! CreateTopics (key 19).
 //!
-//! - v2: throttling. v4: -1 takes the broker's defaults (KIP-464). v5: flexible; the answer carries partitions, replication
+//! - v1: validate only, error messages. v2: throttling. v4: -1 takes the broker's defaults (KIP-464). v5: flexible; the answer carries partitions, replication
 //!   factor and settings (KIP-525). v6: THROTTLING_QUOTA_EXCEEDED (KIP-599). v7: topic id (KIP-516).
 //!
 //! Below v4 a default must be asked for as Kafka 4 allows it there too: it does not look at the version.

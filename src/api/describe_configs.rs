@@ -1,6 +1,6 @@
 //! DescribeConfigs (key 32): settings with their values, sources and documentation.
 //!
-//! - v1: source and synonyms (KIP-226). v3: type and documentation (KIP-569). v4: flexible.
+//! - v0: whether a value is the default. v1: its source instead, and synonyms (KIP-226). v3: type and documentation (KIP-569). v4: flexible.
 //!
 //! Topics, and this broker's own settings (read-only: they are set in its properties file). Kafka lists every setting that
 //! it has; we list those that we obey.
@@ -19,7 +19,7 @@ use super::{Answer, Context};
 use crate::{
     config::{
         self,
-        topic::{self, Described},
+        topic::{self, Described, Source},
     },
     controller::validate_topic_name,
 };
@@ -29,8 +29,20 @@ pub const BROKER: i8 = 4;
 
 type Refused = (ErrorCode, String);
 
+/// What a client wants to be told of each setting.
+#[derive(Clone, Copy)]
+struct Wanted {
+    version: i16,
+    synonyms: bool,
+    documentation: bool,
+}
+
 pub fn handle(cx: &Context<'_>, request: DescribeConfigsRequest) -> Answer<DescribeConfigsResponse> {
-    let (synonyms, documentation) = (request.include_synonyms, request.include_documentation);
+    let wanted = Wanted {
+        version: cx.version,
+        synonyms: request.include_synonyms,
+        documentation: request.include_documentation,
+    };
     let results = request
         .resources
         .into_iter()
@@ -40,7 +52,7 @@ pub fn handle(cx: &Context<'_>, request: DescribeConfigsRequest) -> Answer<Descr
                 BROKER => broker(cx, &resource.resource_name),
                 other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
             };
-            answer(resource, described, synonyms, documentation)
+            answer(resource, described, wanted)
         })
         .collect();
     Answer::Now(DescribeConfigsResponse { throttle_time_ms: 0, results, ..DescribeConfigsResponse::default() })
@@ -77,8 +89,7 @@ fn broker(cx: &Context<'_>, name: &str) -> Result<(Vec<Described>, bool), Refuse
 fn answer(
     resource: DescribeConfigsResource,
     described: Result<(Vec<Described>, bool), Refused>,
-    synonyms: bool,
-    documentation: bool,
+    wanted: Wanted,
 ) -> DescribeConfigsResult {
     let mut answer = DescribeConfigsResult {
         resource_type: resource.resource_type,
@@ -87,13 +98,13 @@ fn answer(
     };
     match described {
         Ok((settings, read_only)) => {
-            let wanted = resource.configuration_keys;
+            let named = resource.configuration_keys;
             answer.configs = settings
                 .into_iter()
                 .filter(|setting| {
-                    wanted.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == setting.name))
+                    named.as_ref().is_none_or(|keys| keys.is_empty() || keys.iter().any(|key| key == setting.name))
                 })
-                .map(|setting| entry(setting, read_only, synonyms, documentation))
+                .map(|setting| entry(setting, read_only, wanted))
                 .collect();
             answer.error_message = Some(String::new());
         }
@@ -105,8 +116,8 @@ fn answer(
     answer
 }
 
-fn entry(setting: Described, read_only: bool, synonyms: bool, documentation: bool) -> DescribeConfigsResourceResult {
-    let synonyms = if synonyms {
+fn entry(setting: Described, read_only: bool, wanted: Wanted) -> DescribeConfigsResourceResult {
+    let synonyms = if wanted.synonyms {
         setting
             .synonyms
             .into_iter()
@@ -124,11 +135,12 @@ fn entry(setting: Described, read_only: bool, synonyms: bool, documentation: boo
         name: setting.name.to_owned(),
         value: Some(setting.value),
         read_only,
+        is_default: wanted.version == 0 && setting.source == Source::Default,
         config_source: setting.source as i8,
         is_sensitive: false,
         synonyms,
         config_type: setting.ty as i8,
-        documentation: documentation.then(|| setting.doc.to_owned()),
+        documentation: wanted.documentation.then(|| setting.doc.to_owned()),
         ..DescribeConfigsResourceResult::default()
     }
 }

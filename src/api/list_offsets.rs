@@ -1,10 +1,12 @@
 //! ListOffsets (key 2): offsets by timestamp, and the ends of a partition.
 //!
-//! - v1: one offset a partition. v2: isolation level. v4: leader epochs (KIP-320). v6: flexible. v7: -3, the record with the
+//! - v0: up to so many offsets a partition, newest first: where segments begin ([`by_segment`]). v1: one offset a partition. v2: isolation level. v4: leader epochs (KIP-320). v6: flexible. v7: -3, the record with the
 //!   largest timestamp (KIP-734). v8: -4, the earliest local offset (KIP-405). v9: -5, the last tiered one (KIP-1005).
 //!   v10: a timeout for lookups in remote storage (KIP-1075). v11: -6, the earliest offset pending upload (KIP-1023).
 //!
 //! Nothing is tiered: the earliest local offset is the log's start, and -5 and -6 have no offset to name.
+
+mod by_segment;
 
 use std::collections::BTreeMap;
 
@@ -44,6 +46,9 @@ const SPECIAL: [(i64, i16); 6] = [
 ];
 
 pub fn handle(cx: &Context<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
+    if cx.version == 0 {
+        return by_segment::handle(cx, request);
+    }
     let topics = request
         .topics
         .into_iter()

@@ -1,6 +1,7 @@
-//! OffsetForLeaderEpoch (key 23): where a leader epoch ends, so that a client sees whether its log was truncated (KIP-320).
+//! OffsetForLeaderEpoch (key 23): where a leader epoch ends, so that a follower knows where to truncate, and
+//! a client whether a log was truncated.
 //!
-//! - v2: the leader epoch that the client knows. v3: replica id. v4: flexible.
+//! - v0: of followers (KIP-101). v1: the epoch found is told too (KIP-279). v2: the leader epoch that the client knows (KIP-320). v3: replica id. v4: flexible.
 
 use felice_protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse, OffsetForLeaderPartition,

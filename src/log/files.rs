@@ -8,12 +8,13 @@ use std::{
     io::{self, IoSlice},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU64, Ordering},
+    time::UNIX_EPOCH,
 };
 
 use bytes::Bytes;
 use rustix::{buffer::spare_capacity, io::Errno};
 
-use crate::model::{Offset, TopicId, TopicPartition, Uuid};
+use crate::model::{Offset, Timestamp, TopicId, TopicPartition, Uuid};
 
 pub const LOG_SUFFIX: &str = "log";
 pub const INDEX_SUFFIX: &str = "index";
@@ -141,6 +142,14 @@ pub(super) fn open_existing(path: &Path) -> Result<File, LogError> {
 
 pub(super) fn size(file: &File, path: &Path) -> Result<u64, LogError> {
     Ok(file.metadata().map_err(|error| LogError::io("stat", path, error))?.len())
+}
+
+/// When the content was last changed.
+pub(super) fn modified(file: &File, path: &Path) -> Result<Timestamp, LogError> {
+    let modified = file.metadata().and_then(|metadata| metadata.modified());
+    let modified = modified.map_err(|error| LogError::io("stat", path, error))?;
+    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
 }
 
 pub(super) fn truncate(file: &File, path: &Path, size: u64) -> Result<(), LogError> {

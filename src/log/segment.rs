@@ -125,6 +125,11 @@ impl Segment {
         self.size.load(Ordering::Acquire)
     }
 
+    /// When the last batch was written.
+    pub fn modified(&self) -> Result<Timestamp, LogError> {
+        files::modified(&self.file, &self.path)
+    }
+
     pub fn largest(&self) -> Option<TimestampOffset> {
         *self.largest.lock()
     }

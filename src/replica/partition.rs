@@ -343,6 +343,11 @@ impl Partition {
         Ok(self.log.offset_for_timestamp(timestamp)?.filter(|found| found.offset < self.high_watermark()))
     }
 
+    /// Where each segment begins, oldest first, and when it was last written to.
+    pub fn segment_times(&self) -> Result<Vec<(Offset, Timestamp)>, LogError> {
+        self.log.segment_times()
+    }
+
     /// The record with the largest timestamp; the first of several.
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
         self.log.max_timestamp()
