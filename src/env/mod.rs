@@ -1,6 +1,8 @@
-//! The only door to the outside: wall clock and randomness, the data folder, the process and its log lines. (Disk and
-//! network join when the simulation needs them.)
+//! The only door to the outside: wall clock and randomness, the disk, the data folder, the process and its log lines.
+//! (The network joins when the simulation needs it.)
 
+pub mod disk;
+pub mod faults;
 pub mod folder;
 pub mod logging;
 mod memory;
@@ -13,6 +15,7 @@ use std::{
 };
 
 pub use self::{
+    disk::{Disk, DiskFile, OpenMode, RealDisk, SharedDisk},
     folder::{DataFolder, FolderError, Inspected},
     memory::memory_limit,
     refusals::{RefusalLog, Summary},

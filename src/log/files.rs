@@ -1,20 +1,23 @@
-//! The door to the disk: names of a partition's files, positional reads and writes, atomic replacement.
+//! What a log does on its disk: names of a partition's files, whole reads and writes by position, atomic replacement.
 //!
-//! Everything in `log/` reaches the disk through here or through a [`File`] opened here, so that a simulated
-//! disk has one place to stand in. The names are Kafka's.
+//! Everything in `log/` reaches the [`Disk`] through here or through a file opened here. The names are Kafka's.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, IoSlice},
+    io,
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU64, Ordering},
-    time::UNIX_EPOCH,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
-use rustix::{buffer::spare_capacity, io::Errno};
+use rustix::io::Errno;
 
-use crate::model::{Offset, Timestamp, TopicId, TopicPartition, Uuid};
+use crate::{
+    env::{Disk, DiskFile, OpenMode},
+    model::{Offset, Timestamp, TopicId, TopicPartition, Uuid},
+};
 
 pub const LOG_SUFFIX: &str = "log";
 pub const INDEX_SUFFIX: &str = "index";
@@ -105,10 +108,9 @@ pub(super) struct Listing {
     pub rubbish: Vec<PathBuf>,
 }
 
-pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
+pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, LogError> {
     let mut listing = Listing::default();
-    for entry in fs::read_dir(dir).map_err(|error| LogError::io("list", dir, error))? {
-        let path = entry.map_err(|error| LogError::io("list", dir, error))?.path();
+    for path in disk.list(dir).map_err(|error| LogError::io("list", dir, error))? {
         let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
         let base = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| stem.len() == 20);
         let base = base.and_then(|stem| stem.parse().ok()).filter(|base| (0..BASE_MAX).contains(base)).map(Offset);
@@ -125,64 +127,71 @@ pub(super) fn list(dir: &Path) -> Result<Listing, LogError> {
     Ok(listing)
 }
 
-pub(super) fn create_dir(path: &Path) -> Result<(), LogError> {
-    fs::create_dir_all(path).map_err(|error| LogError::io("create", path, error))
+pub(super) fn create_dir(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
+    disk.create_dir_all(path).map_err(|error| LogError::io("create", path, error))
 }
 
 /// Opens for reading and writing, creating it where it is missing.
-pub(super) fn open(path: &Path) -> Result<File, LogError> {
-    let options = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-    options.map_err(|error| LogError::io("open", path, error))
+pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, LogError> {
+    disk.open(path, OpenMode::OrCreate).map_err(|error| LogError::io("open", path, error))
 }
 
-pub(super) fn open_existing(path: &Path) -> Result<File, LogError> {
-    let options = OpenOptions::new().read(true).write(true).open(path);
-    options.map_err(|error| LogError::io("open", path, error))
+pub(super) fn open_existing(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, LogError> {
+    disk.open(path, OpenMode::Existing).map_err(|error| LogError::io("open", path, error))
 }
 
-pub(super) fn size(file: &File, path: &Path) -> Result<u64, LogError> {
-    Ok(file.metadata().map_err(|error| LogError::io("stat", path, error))?.len())
+pub(super) fn size(file: &dyn DiskFile, path: &Path) -> Result<u64, LogError> {
+    file.len().map_err(|error| LogError::io("stat", path, error))
 }
 
 /// When the content was last changed.
-pub(super) fn modified(file: &File, path: &Path) -> Result<Timestamp, LogError> {
-    let modified = file.metadata().and_then(|metadata| metadata.modified());
-    let modified = modified.map_err(|error| LogError::io("stat", path, error))?;
-    let since = modified.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+pub(super) fn modified(file: &dyn DiskFile, path: &Path) -> Result<Timestamp, LogError> {
+    file.modified().map_err(|error| LogError::io("stat", path, error))
 }
 
-pub(super) fn truncate(file: &File, path: &Path, size: u64) -> Result<(), LogError> {
+pub(super) fn truncate(file: &dyn DiskFile, path: &Path, size: u64) -> Result<(), LogError> {
     file.set_len(size).map_err(|error| LogError::io("truncate", path, error))
 }
 
 /// Makes the content durable.
-pub(super) fn sync(file: &File, path: &Path) -> Result<(), LogError> {
-    rustix::fs::fdatasync(file).map_err(|error| LogError::io("flush", path, error))
+pub(super) fn sync(file: &dyn DiskFile, path: &Path) -> Result<(), LogError> {
+    file.sync_data().map_err(|error| LogError::io("flush", path, error))
 }
 
 /// Makes creations, renames and removals in a folder durable.
-pub(super) fn sync_dir(dir: &Path) -> Result<(), LogError> {
-    let opened = File::open(dir).and_then(|dir| dir.sync_all());
-    opened.map_err(|error| LogError::io("flush", dir, error))
+pub(super) fn sync_dir(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    disk.sync_dir(dir).map_err(|error| LogError::io("flush", dir, error))
+}
+
+pub(super) fn rename(disk: &dyn Disk, from: &Path, to: &Path) -> Result<(), LogError> {
+    disk.rename(from, to).map_err(|error| LogError::io("rename", from, error))
 }
 
 /// Removes a file that may be gone already.
-pub(super) fn remove(path: &Path) -> Result<(), LogError> {
-    match fs::remove_file(path) {
+pub(super) fn remove(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
+    unless_gone(disk.remove_file(path), path)
+}
+
+/// Removes a folder, with all that is in it, that may be gone already.
+pub(super) fn remove_dir(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    unless_gone(disk.remove_dir_all(dir), dir)
+}
+
+fn unless_gone(removed: io::Result<()>, path: &Path) -> Result<(), LogError> {
+    match removed {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(LogError::io("remove", path, error)),
         _ => Ok(()),
     }
 }
 
 /// Reads at `position` until `buffer` is full or the file ends; returns the bytes read.
-pub(super) fn read_at(file: &File, path: &Path, buffer: &mut [u8], position: u64) -> Result<usize, LogError> {
+pub(super) fn read_at(file: &dyn DiskFile, path: &Path, buffer: &mut [u8], position: u64) -> Result<usize, LogError> {
     let mut filled = 0;
     while let Some(rest) = buffer.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-        match rustix::io::pread(file, rest, position + filled as u64) {
+        match file.read_at(rest, position + filled as u64) {
             Ok(0) => break,
             Ok(read) => filled += read,
-            Err(Errno::INTR) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(LogError::io("read", path, error)),
         }
     }
@@ -191,14 +200,15 @@ pub(super) fn read_at(file: &File, path: &Path, buffer: &mut [u8], position: u64
 
 /// Reads `length` bytes at `position` into a buffer of exactly that size, which is never zeroed; fewer where the
 /// file ends before.
-pub(super) fn read_bytes(file: &File, path: &Path, position: u64, length: usize) -> Result<Bytes, LogError> {
+pub(super) fn read_bytes(file: &dyn DiskFile, path: &Path, position: u64, length: usize) -> Result<Bytes, LogError> {
     let mut buffer = Vec::with_capacity(length);
     while buffer.len() < length {
         let at = position + buffer.len() as u64;
         // Where the allocator gave more than was asked for, the spare capacity reaches further: cut below.
-        match rustix::io::pread(file, spare_capacity(&mut buffer), at) {
+        match file.read_to_spare(&mut buffer, at) {
             Ok(0) => break,
-            Ok(_) | Err(Errno::INTR) => {}
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(LogError::io("read", path, error)),
         }
     }
@@ -208,14 +218,14 @@ pub(super) fn read_bytes(file: &File, path: &Path, position: u64, length: usize)
 
 /// Writes both parts, one after the other, at `position`; in one system call unless the kernel takes less.
 pub(super) fn write_at(
-    file: &File,
+    file: &dyn DiskFile,
     path: &Path,
     mut head: &[u8],
     mut tail: &[u8],
     mut position: u64,
 ) -> Result<(), LogError> {
     while !head.is_empty() || !tail.is_empty() {
-        match rustix::io::pwritev(file, &[IoSlice::new(head), IoSlice::new(tail)], position) {
+        match file.write_at(head, tail, position) {
             Ok(0) => return Err(LogError::io("write", path, io::Error::from(io::ErrorKind::WriteZero))),
             Ok(written) => {
                 let of_head = written.min(head.len());
@@ -223,7 +233,7 @@ pub(super) fn write_at(
                 tail = tail.get(written - of_head..).unwrap_or_default();
                 position += written as u64;
             }
-            Err(Errno::INTR) => {}
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(LogError::io("write", path, error)),
         }
     }
@@ -231,33 +241,34 @@ pub(super) fn write_at(
 }
 
 /// Replaces a file so that after a power loss it holds either the old or the new content.
-pub(super) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), LogError> {
-    replace(path, content, true)?;
-    path.parent().map_or(Ok(()), sync_dir)
+pub(super) fn write_atomically(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), LogError> {
+    replace(disk, path, content, true)?;
+    path.parent().map_or(Ok(()), |dir| sync_dir(disk, dir))
 }
 
 /// Replaces a file so that after a kill it holds either the old or the new content; after a power loss, anything.
-pub(super) fn write_unflushed(path: &Path, content: &[u8]) -> Result<(), LogError> {
-    replace(path, content, false)
+pub(super) fn write_unflushed(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), LogError> {
+    replace(disk, path, content, false).map(|_| ())
 }
 
-fn replace(path: &Path, content: &[u8], flush: bool) -> Result<(), LogError> {
+fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<Arc<dyn DiskFile>, LogError> {
     // A name of its own: a roll and a flush may replace the same file at the same time.
     static REPLACED: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(format!(".{}.{TEMPORARY_SUFFIX}", REPLACED.fetch_add(1, Ordering::Relaxed)));
     let temporary = path.with_file_name(name);
-    let file = File::create(&temporary).map_err(|error| LogError::io("create", &temporary, error))?;
-    write_at(&file, &temporary, content, &[], 0)?;
+    let file = disk.open(&temporary, OpenMode::Empty).map_err(|error| LogError::io("create", &temporary, error))?;
+    write_at(&*file, &temporary, content, &[], 0)?;
     if flush {
-        sync(&file, &temporary)?;
+        sync(&*file, &temporary)?;
     }
-    fs::rename(&temporary, path).map_err(|error| LogError::io("rename", &temporary, error))
+    rename(disk, &temporary, path)?;
+    Ok(file)
 }
 
 /// The content of a small file, `None` where there is none.
-pub(super) fn read_whole(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
-    match fs::read(path) {
+pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>, LogError> {
+    match disk.read(path) {
         Ok(content) => Ok(Some(content)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(LogError::io("read", path, error)),
@@ -267,9 +278,9 @@ pub(super) fn read_whole(path: &Path) -> Result<Option<Vec<u8>>, LogError> {
 const PARTITION_METADATA: &str = "partition.metadata";
 
 /// Which topic a partition's folder belongs to (KIP-516); `None` where the file is not there yet.
-pub fn read_partition_metadata(dir: &Path) -> Result<Option<TopicId>, LogError> {
+pub fn read_partition_metadata(disk: &dyn Disk, dir: &Path) -> Result<Option<TopicId>, LogError> {
     let path = dir.join(PARTITION_METADATA);
-    let Some(content) = read_whole(&path)? else { return Ok(None) };
+    let Some(content) = read_whole(disk, &path)? else { return Ok(None) };
     let text = String::from_utf8_lossy(&content);
     let mut fields = text.lines().filter_map(|line| line.split_once(':').map(|(name, value)| (name, value.trim())));
     match (fields.next(), fields.next()) {
@@ -281,14 +292,16 @@ pub fn read_partition_metadata(dir: &Path) -> Result<Option<TopicId>, LogError> 
     }
 }
 
-pub(super) fn write_partition_metadata(dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
-    write_atomically(&dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {topic_id}").as_bytes())
+pub(super) fn write_partition_metadata(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
+    write_atomically(disk, &dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {topic_id}").as_bytes())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
-    use crate::model::PartitionIndex;
+    use crate::{env::RealDisk, model::PartitionIndex};
 
     #[test]
     fn names_are_kafkas() {
@@ -313,7 +326,7 @@ mod tests {
         std::thread::scope(|scope| {
             for content in [b"one", b"two"] {
                 let path = &path;
-                scope.spawn(move || (0..500).for_each(|_| write_unflushed(path, content).unwrap()));
+                scope.spawn(move || (0..500).for_each(|_| write_unflushed(&RealDisk, path, content).unwrap()));
             }
         });
         assert!([b"one", b"two"].contains(&fs::read(&path).unwrap()[..].try_into().unwrap()));
@@ -324,25 +337,25 @@ mod tests {
     fn reads_and_writes_by_position() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("f");
-        let file = open(&path).unwrap();
-        write_at(&file, &path, b"head", b"tail", 2).unwrap();
-        assert_eq!(read_bytes(&file, &path, 2, 6).unwrap(), "headta");
-        assert_eq!(read_bytes(&file, &path, 6, 100).unwrap(), "tail", "short where the file ends");
+        let file = open(&RealDisk, &path).unwrap();
+        write_at(&*file, &path, b"head", b"tail", 2).unwrap();
+        assert_eq!(read_bytes(&*file, &path, 2, 6).unwrap(), "headta");
+        assert_eq!(read_bytes(&*file, &path, 6, 100).unwrap(), "tail", "short where the file ends");
         let mut buffer = [0; 16];
-        assert_eq!(read_at(&file, &path, &mut buffer, 4).unwrap(), 6);
+        assert_eq!(read_at(&*file, &path, &mut buffer, 4).unwrap(), 6);
         assert_eq!(&buffer[..6], b"adtail");
     }
 
     #[test]
     fn partition_metadata_round_trips_and_refuses_rubbish() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(read_partition_metadata(dir.path()).unwrap().is_none());
+        assert!(read_partition_metadata(&RealDisk, dir.path()).unwrap().is_none());
         let id = TopicId("j6oLhdE1Sa-SshIIKYs03A".parse().unwrap());
-        write_partition_metadata(dir.path(), id).unwrap();
-        assert_eq!(read_partition_metadata(dir.path()).unwrap(), Some(id));
+        write_partition_metadata(&RealDisk, dir.path(), id).unwrap();
+        assert_eq!(read_partition_metadata(&RealDisk, dir.path()).unwrap(), Some(id));
         let text = fs::read_to_string(dir.path().join("partition.metadata")).unwrap();
         assert_eq!(text, "version: 0\ntopic_id: j6oLhdE1Sa-SshIIKYs03A");
         fs::write(dir.path().join("partition.metadata"), "version: 1\n").unwrap();
-        assert!(matches!(read_partition_metadata(dir.path()), Err(LogError::Corrupt { .. })));
+        assert!(matches!(read_partition_metadata(&RealDisk, dir.path()), Err(LogError::Corrupt { .. })));
     }
 }

@@ -10,14 +10,14 @@
 //! checks that it leads to a batch of that offset.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
-    sync::OnceLock,
+    sync::{Arc, OnceLock},
 };
 
 use parking_lot::RwLock;
 
 use super::files::{self, LogError};
+use crate::env::{DiskFile, SharedDisk};
 
 /// Entries in memory: one 4 KiB block of the offset index.
 const WINDOW_MAX: usize = 512;
@@ -104,36 +104,37 @@ struct State<E> {
 
 #[derive(Debug)]
 pub(super) struct Index<E> {
+    disk: SharedDisk,
     path: PathBuf,
     /// Opened when it is first needed, and kept: most segments are never looked up, and thousands of partitions would
     /// otherwise hold three files each.
-    file: OnceLock<File>,
+    file: OnceLock<Arc<dyn DiskFile>>,
     state: RwLock<State<E>>,
 }
 
 impl<E: Entry> Index<E> {
     /// A new, empty file, replacing what is there.
-    pub fn create(path: PathBuf) -> Result<Index<E>, LogError> {
-        let file = files::open(&path)?;
-        files::truncate(&file, &path, 0)?;
-        Ok(Index { path, file: OnceLock::new(), state: RwLock::new(State::empty()) })
+    pub fn create(disk: &SharedDisk, path: PathBuf) -> Result<Index<E>, LogError> {
+        let file = files::open(&**disk, &path)?;
+        files::truncate(&*file, &path, 0)?;
+        Ok(Index { disk: Arc::clone(disk), path, file: OnceLock::new(), state: RwLock::new(State::empty()) })
     }
 
     /// `None` where the file is missing or cannot be an index of so many bytes: it has to be rebuilt.
-    pub fn load(path: PathBuf) -> Result<Option<Index<E>>, LogError> {
-        let file = match files::open_existing(&path) {
+    pub fn load(disk: &SharedDisk, path: PathBuf) -> Result<Option<Index<E>>, LogError> {
+        let file = match files::open_existing(&**disk, &path) {
             Ok(file) => file,
             Err(error) if error.is_not_found() => return Ok(None),
             Err(error) => return Err(error),
         };
-        let size = files::size(&file, &path)?;
+        let size = files::size(&*file, &path)?;
         if size % E::SIZE as u64 != 0 {
             return Ok(None);
         }
         let entries = size / E::SIZE as u64;
-        let index = Index { path, file: OnceLock::new(), state: RwLock::new(State::empty()) };
+        let index = Index { disk: Arc::clone(disk), path, file: OnceLock::new(), state: RwLock::new(State::empty()) };
         let last = match entries.checked_sub(1) {
-            Some(last) => Some(index.entry_in(&file, last)?),
+            Some(last) => Some(index.entry_in(&*file, last)?),
             None => None,
         };
         *index.state.write() = State { entries, written: entries, window: Vec::new(), last };
@@ -230,7 +231,7 @@ impl<E: Entry> Index<E> {
         Ok(entries.take_while(is_before).last())
     }
 
-    fn entry_in(&self, file: &File, at: u64) -> Result<E, LogError> {
+    fn entry_in(&self, file: &dyn DiskFile, at: u64) -> Result<E, LogError> {
         let mut bytes = [0; 16];
         let bytes = bytes.get_mut(..E::SIZE).unwrap_or_default();
         let position = at * E::SIZE as u64;
@@ -254,20 +255,20 @@ impl<E: Entry> Index<E> {
     }
 
     /// For what is seldom done: a file that is not open is closed again.
-    fn briefly<T>(&self, act: impl FnOnce(&File) -> Result<T, LogError>) -> Result<T, LogError> {
+    fn briefly<T>(&self, act: impl FnOnce(&dyn DiskFile) -> Result<T, LogError>) -> Result<T, LogError> {
         match self.file.get() {
-            Some(file) => act(file),
-            None => act(&files::open_existing(&self.path)?),
+            Some(file) => act(&**file),
+            None => act(&*files::open_existing(&*self.disk, &self.path)?),
         }
     }
 
-    fn file(&self) -> Result<&File, LogError> {
+    fn file(&self) -> Result<&dyn DiskFile, LogError> {
         if let Some(file) = self.file.get() {
-            return Ok(file);
+            return Ok(&**file);
         }
         // Two threads may open it at once; one handle wins, the other is closed.
-        let opened = files::open_existing(&self.path)?;
-        Ok(self.file.get_or_init(|| opened))
+        let opened = files::open_existing(&*self.disk, &self.path)?;
+        Ok(&**self.file.get_or_init(|| opened))
     }
 }
 
@@ -280,6 +281,11 @@ impl<E> State<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::env::RealDisk;
+
+    fn disk() -> SharedDisk {
+        Arc::new(RealDisk)
+    }
 
     fn entry(at: u32) -> OffsetEntry {
         OffsetEntry { relative_offset: at * 10 + 5, position: at * 100 }
@@ -289,7 +295,7 @@ mod tests {
     fn finds_the_floor_in_memory_and_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.index");
-        let index = Index::create(path.clone()).unwrap();
+        let index = Index::create(&disk(), path.clone()).unwrap();
         let mut pushed = 0;
         let check = |index: &Index<OffsetEntry>, count: u32| {
             assert_eq!(index.entries(), u64::from(count));
@@ -314,7 +320,7 @@ mod tests {
         check(&index, 5000);
         index.push(entry(5000)).unwrap();
         index.settle().unwrap();
-        let loaded = Index::<OffsetEntry>::load(path.clone()).unwrap().unwrap();
+        let loaded = Index::<OffsetEntry>::load(&disk(), path.clone()).unwrap().unwrap();
         check(&loaded, 5001);
         assert_eq!(loaded.last(), Some(entry(5000)));
         loaded.push(entry(5001)).unwrap();
@@ -327,23 +333,23 @@ mod tests {
     fn bytes_are_kafkas() {
         let dir = tempfile::tempdir().unwrap();
         let (offsets, times) = (dir.path().join("0.index"), dir.path().join("0.timeindex"));
-        let index = Index::create(offsets.clone()).unwrap();
+        let index = Index::create(&disk(), offsets.clone()).unwrap();
         index.push(OffsetEntry { relative_offset: 0x0102_0304, position: 0x0506_0708 }).unwrap();
         index.settle().unwrap();
         assert_eq!(std::fs::read(&offsets).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8]);
-        let index = Index::create(times.clone()).unwrap();
+        let index = Index::create(&disk(), times.clone()).unwrap();
         index.push(TimeEntry { timestamp: 0x0102_0304_0506_0708, relative_offset: 9 }).unwrap();
         index.push(TimeEntry { timestamp: 3, relative_offset: 10 }).unwrap();
         index.settle().unwrap();
         assert_eq!(std::fs::read(&times).unwrap(), [1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0, 9], "older ones are left out");
-        assert!(Index::<OffsetEntry>::load(times).unwrap().is_none(), "12 bytes are no offset index");
-        assert!(Index::<OffsetEntry>::load(dir.path().join("none")).unwrap().is_none());
+        assert!(Index::<OffsetEntry>::load(&disk(), times).unwrap().is_none(), "12 bytes are no offset index");
+        assert!(Index::<OffsetEntry>::load(&disk(), dir.path().join("none")).unwrap().is_none());
     }
 
     #[test]
     fn full_leaves_room_for_one_more() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Index::create(dir.path().join("0.index")).unwrap();
+        let index = Index::create(&disk(), dir.path().join("0.index")).unwrap();
         assert!(!index.is_full(16));
         index.push(entry(0)).unwrap();
         assert!(index.is_full(16) && !index.is_full(24));

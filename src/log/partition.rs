@@ -10,7 +10,6 @@
 //! are in the file, and readers go by `log_end` alone.
 
 use std::{
-    fs,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -35,7 +34,10 @@ use super::{
     segment::{Batches, IndexPace, Segment},
     snapshot,
 };
-use crate::model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition, Uuid};
+use crate::{
+    env::{Disk, SharedDisk},
+    model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition, Uuid},
+};
 
 /// Where a batch is in the log now, or has been before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +111,7 @@ struct Appender {
 
 /// See the module's documentation. All methods may be called by many threads.
 pub struct Log {
+    disk: SharedDisk,
     dir: PathBuf,
     partition: TopicPartition,
     topic_id: TopicId,
@@ -137,6 +140,7 @@ impl Log {
     /// The folder belongs to another topic id, or the disk fails. Damage in what was not known to be durable is
     /// no error: it is cut off.
     pub fn open(
+        disk: SharedDisk,
         dir: &Path,
         partition: TopicPartition,
         topic_id: TopicId,
@@ -144,15 +148,15 @@ impl Log {
         start: Start,
         now: Timestamp,
     ) -> Result<(Log, Recovered), LogError> {
-        files::create_dir(dir)?;
-        match files::read_partition_metadata(dir)? {
+        files::create_dir(&*disk, dir)?;
+        match files::read_partition_metadata(&*disk, dir)? {
             Some(found) if found != topic_id => {
                 return Err(LogError::WrongTopic { path: dir.to_owned(), found, expected: topic_id });
             }
             Some(_) => {}
-            None => files::write_partition_metadata(dir, topic_id)?,
+            None => files::write_partition_metadata(&*disk, dir, topic_id)?,
         }
-        let loaded = recovery::load(dir, &config, start, now)?;
+        let loaded = recovery::load(&disk, dir, &config, start, now)?;
         let segments: Vec<Arc<Segment>> = loaded.segments.into_iter().map(Arc::new).collect();
         let Some(active) = segments.last().cloned() else {
             return Err(LogError::corrupt(dir, 0, "no segment"));
@@ -165,6 +169,7 @@ impl Log {
             since: now,
         };
         let log = Log {
+            disk,
             dir: dir.to_owned(),
             partition,
             topic_id,
@@ -381,10 +386,10 @@ impl Log {
             for (at, segment) in segments.iter().enumerate().skip(first) {
                 if let Some(span) = segment.span(from, until, max_bytes, at_least_one)? {
                     let after = || segments.get(at + 1).map_or(until, |next| next.base);
-                    let records = if span.length >= FILE_RANGE_MIN || span.length > memory_max {
-                        Records::File(segment.file_range(&span))
-                    } else {
-                        Records::Bytes(segment.bytes(&span)?)
+                    let is_large = span.length >= FILE_RANGE_MIN || span.length > memory_max;
+                    let records = match is_large.then(|| segment.file_range(&span)).flatten() {
+                        Some(range) => Records::File(range),
+                        None => Records::Bytes(segment.bytes(&span)?),
                     };
                     return Ok(LogSlice { records, next_offset: span.next.unwrap_or_else(after) });
                 }
@@ -482,7 +487,7 @@ impl Log {
         appender.active.settle()?;
         appender.active.sync(true)?;
         let path = files::segment_file(&self.dir, self.log_end(), SNAPSHOT_SUFFIX);
-        files::write_atomically(&path, &snapshot::encode(&appender.producers))?;
+        files::write_atomically(&*self.disk, &path, &snapshot::encode(&appender.producers))?;
         self.epochs_dirty.store(true, Ordering::Release);
         self.flush()?;
         Ok(())
@@ -497,9 +502,9 @@ impl Log {
         {
             let mut deleted = self.deleted.lock();
             *deleted = true;
-            fs::rename(&self.dir, &renamed).map_err(|error| LogError::io("rename", &self.dir, error))?;
+            files::rename(&*self.disk, &self.dir, &renamed)?;
         }
-        self.dir.parent().map_or(Ok(()), files::sync_dir)?;
+        self.dir.parent().map_or(Ok(()), |parent| files::sync_dir(&*self.disk, parent))?;
         Ok(renamed)
     }
 
@@ -522,13 +527,13 @@ impl Log {
 
     fn write_epochs(&self) -> Result<(), LogError> {
         let text = self.epochs.read().to_checkpoint();
-        files::write_atomically(&self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())
+        files::write_atomically(&*self.disk, &self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())
     }
 
     /// Makes the log's own entry in its parent and its files' entries in its folder durable.
     fn sync_dirs(&self) -> Result<(), LogError> {
-        files::sync_dir(&self.dir)?;
-        self.dir.parent().map_or(Ok(()), files::sync_dir)
+        files::sync_dir(&*self.disk, &self.dir)?;
+        self.dir.parent().map_or(Ok(()), |parent| files::sync_dir(&*self.disk, parent))
     }
 
     /// Closes the active segment and begins one at the log end. Nothing has changed where this fails.
@@ -539,11 +544,12 @@ impl Log {
         appender.producers.expire(now, config.producer_id_expiration_ms);
         // Neither file is flushed here: a torn snapshot is told by its CRC, and a lost one costs a longer walk.
         let path = files::segment_file(&self.dir, base, SNAPSHOT_SUFFIX);
-        files::write_unflushed(&path, &snapshot::encode(&appender.producers))?;
+        files::write_unflushed(&*self.disk, &path, &snapshot::encode(&appender.producers))?;
         let text = self.epochs.read().to_checkpoint();
-        files::write_unflushed(&self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())?;
+        files::write_unflushed(&*self.disk, &self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())?;
         self.epochs_dirty.store(true, Ordering::Release);
-        let active = Arc::new(Segment::create(&self.dir, base).inspect_err(|error| self.note_failure(error))?);
+        let active =
+            Arc::new(Segment::create(&self.disk, &self.dir, base).inspect_err(|error| self.note_failure(error))?);
         let mut segments = Vec::clone(&self.segments.load());
         segments.push(active.clone());
         self.segments.store(Arc::new(segments));
@@ -592,11 +598,8 @@ impl Appender {
 }
 
 /// Removes a folder that [`Log::delete`] renamed, or that a stop in between left behind.
-pub fn remove_deleted(dir: &Path) -> Result<(), LogError> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(LogError::io("remove", dir, error)),
-        _ => Ok(()),
-    }
+pub fn remove_deleted(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    files::remove_dir(disk, dir)
 }
 
 fn first_timestamp(segment: &Segment) -> Option<Timestamp> {

@@ -18,7 +18,10 @@ use super::{
     segment::{Batches, IndexPace, Segment},
     snapshot,
 };
-use crate::model::{LeaderEpoch, Offset, Timestamp};
+use crate::{
+    env::{Disk, SharedDisk},
+    model::{LeaderEpoch, Offset, Timestamp},
+};
 
 /// Read at once while checking.
 const SCAN_SIZE: usize = 256 * 1024;
@@ -66,10 +69,17 @@ pub(super) struct Loaded {
     pub recovered: Recovered,
 }
 
-pub(super) fn load(dir: &Path, config: &LogConfig, start: Start, now: Timestamp) -> Result<Loaded, LogError> {
-    let listing = files::list(dir)?;
-    tidy(&listing)?;
+pub(super) fn load(
+    disk: &SharedDisk,
+    dir: &Path,
+    config: &LogConfig,
+    start: Start,
+    now: Timestamp,
+) -> Result<Loaded, LogError> {
+    let listing = files::list(&**disk, dir)?;
+    tidy(&**disk, &listing)?;
     let mut loader = Loader {
+        disk,
         dir,
         interval: config.index_interval_bytes,
         buffer: vec![0; SCAN_SIZE],
@@ -84,7 +94,7 @@ pub(super) fn load(dir: &Path, config: &LogConfig, start: Start, now: Timestamp)
         for segment in &segments {
             segment.remove()?;
         }
-        segments = vec![Segment::create(dir, start.log_start)?];
+        segments = vec![Segment::create(disk, dir, start.log_start)?];
         log_end = start.log_start;
         loader.pace = IndexPace::default();
     }
@@ -101,12 +111,13 @@ pub(super) fn load(dir: &Path, config: &LogConfig, start: Start, now: Timestamp)
 }
 
 /// Removes what an interrupted deletion or write left behind, and indexes without a log.
-fn tidy(listing: &Listing) -> Result<(), LogError> {
+fn tidy(disk: &dyn Disk, listing: &Listing) -> Result<(), LogError> {
     let strays = listing.indexes.iter().filter(|(base, _)| listing.logs.binary_search(base).is_err());
-    listing.rubbish.iter().chain(strays.map(|(_, path)| path)).try_for_each(|path| files::remove(path))
+    listing.rubbish.iter().chain(strays.map(|(_, path)| path)).try_for_each(|path| files::remove(disk, path))
 }
 
 struct Loader<'a> {
+    disk: &'a SharedDisk,
     dir: &'a Path,
     interval: u64,
     buffer: Vec<u8>,
@@ -125,7 +136,7 @@ struct Checked {
 impl Loader<'_> {
     /// False where there is no usable checkpoint.
     fn read_epochs(&mut self) -> Result<bool, LogError> {
-        let content = files::read_whole(&self.dir.join(epochs::CHECKPOINT_FILE))?;
+        let content = files::read_whole(&**self.disk, &self.dir.join(epochs::CHECKPOINT_FILE))?;
         let known = content.and_then(|content| LeaderEpochs::from_checkpoint(&String::from_utf8_lossy(&content)));
         let usable = known.is_some();
         self.epochs = known.unwrap_or_default();
@@ -137,7 +148,7 @@ impl Loader<'_> {
         let mut segments = Vec::with_capacity(bases.len());
         let mut log_end = Offset::ZERO;
         for (at, base) in bases.iter().enumerate() {
-            let (segment, damaged) = Segment::load(self.dir, *base)?;
+            let (segment, damaged) = Segment::load(self.disk, self.dir, *base)?;
             let next = bases.get(at + 1);
             let is_trusted =
                 if start.clean { next.is_some() } else { next.is_some_and(|n| *n <= start.recovery_point) };
@@ -145,7 +156,7 @@ impl Loader<'_> {
                 if damaged {
                     self.recovered.indexes_rebuilt += 1;
                     self.check(&segment, Offset(i64::MAX), next.copied())?;
-                    complete_indexes(&segment)?;
+                    complete_indexes(&**self.disk, &segment)?;
                 }
                 segments.push(segment);
                 continue;
@@ -176,7 +187,7 @@ impl Loader<'_> {
             }
             segment.sync(false)?;
             if next.is_some() {
-                complete_indexes(&segment)?;
+                complete_indexes(&**self.disk, &segment)?;
             }
             segments.push(segment);
         }
@@ -193,11 +204,11 @@ impl Loader<'_> {
         rest: &[Offset],
     ) -> Result<(Vec<Segment>, Offset), LogError> {
         for base in rest {
-            let (segment, _) = Segment::load(self.dir, *base)?;
+            let (segment, _) = Segment::load(self.disk, self.dir, *base)?;
             bytes += segment.size();
             segment.remove()?;
         }
-        files::sync_dir(self.dir)?;
+        files::sync_dir(&**self.disk, self.dir)?;
         self.recovered.truncated = Some(Truncated { at, bytes, why });
         Ok((segments, at))
     }
@@ -270,7 +281,7 @@ impl Loader<'_> {
         for offset in snapshots.iter().rev() {
             let path = files::segment_file(self.dir, *offset, SNAPSHOT_SUFFIX);
             if found.is_none() && *offset <= log_end {
-                let content = files::read_whole(&path)?.unwrap_or_default();
+                let content = files::read_whole(&**self.disk, &path)?.unwrap_or_default();
                 if let Ok(producers) = snapshot::decode(&content, now) {
                     found = Some((*offset, producers));
                     continue;
@@ -278,7 +289,7 @@ impl Loader<'_> {
             } else if *offset < log_end && bases.contains(offset) {
                 continue;
             }
-            files::remove(&path)?;
+            files::remove(&**self.disk, &path)?;
         }
         let (from, mut producers) = found.unwrap_or_default();
         if from == log_end {
@@ -309,9 +320,9 @@ fn next_intact(batches: &mut Batches<'_>) -> Result<Option<(u64, BatchHeader)>, 
 
 /// Writes the indexes of a segment that gets no more batches. On a full disk the next start makes them once more: who lacks
 /// its last entry would not know the segment's largest timestamp.
-fn complete_indexes(segment: &Segment) -> Result<(), LogError> {
+fn complete_indexes(disk: &dyn Disk, segment: &Segment) -> Result<(), LogError> {
     match segment.settle() {
-        Err(error) if error.is_disk_full() => files::remove(segment.times.path()),
+        Err(error) if error.is_disk_full() => files::remove(disk, segment.times.path()),
         settled => settled,
     }
 }

@@ -4,7 +4,6 @@
 //! holder of the partition's append lock calls `append`.
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -23,7 +22,10 @@ use super::{
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX},
     index::{Entry, Index, OffsetEntry, TimeEntry},
 };
-use crate::model::{Offset, Timestamp};
+use crate::{
+    env::{DiskFile, SharedDisk},
+    model::{Offset, Timestamp},
+};
 
 /// What is read at once when only headers are wanted: on the stack, an index interval long.
 const PROBE_SIZE: usize = 4096;
@@ -38,8 +40,9 @@ pub(super) struct TimestampOffset {
 #[derive(Debug)]
 pub(super) struct Segment {
     pub base: Offset,
+    disk: SharedDisk,
     path: PathBuf,
-    file: Arc<File>,
+    file: Arc<dyn DiskFile>,
     /// Bytes of whole batches. The file may be longer while an append is under way.
     size: AtomicU64,
     pub offsets: Index<OffsetEntry>,
@@ -67,21 +70,22 @@ impl Segment {
     ///
     /// The `.log` file comes last, and goes again where it cannot be used: it is what a start takes for a segment, and one
     /// that is left behind while the segment before grows beyond its base would hide or cut what was acknowledged.
-    pub fn create(dir: &Path, base: Offset) -> Result<Segment, LogError> {
-        let offsets = Index::create(files::segment_file(dir, base, INDEX_SUFFIX))?;
-        let times = Index::create(files::segment_file(dir, base, TIME_INDEX_SUFFIX))?;
+    pub fn create(disk: &SharedDisk, dir: &Path, base: Offset) -> Result<Segment, LogError> {
+        let offsets = Index::create(disk, files::segment_file(dir, base, INDEX_SUFFIX))?;
+        let times = Index::create(disk, files::segment_file(dir, base, TIME_INDEX_SUFFIX))?;
         let path = files::segment_file(dir, base, LOG_SUFFIX);
-        let file = files::open(&path)?;
-        if let Err(error) = files::truncate(&file, &path, 0) {
-            return match files::remove(&path) {
+        let file = files::open(&**disk, &path)?;
+        if let Err(error) = files::truncate(&*file, &path, 0) {
+            return match files::remove(&**disk, &path) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path }),
             };
         }
         Ok(Segment {
             base,
-            file: Arc::new(file),
+            disk: Arc::clone(disk),
             path,
+            file,
             size: AtomicU64::new(0),
             offsets,
             times,
@@ -90,28 +94,29 @@ impl Segment {
     }
 
     /// Opens what is there, trusting every byte; true where an index is missing or implausible and must be rebuilt.
-    pub fn load(dir: &Path, base: Offset) -> Result<(Segment, bool), LogError> {
+    pub fn load(disk: &SharedDisk, dir: &Path, base: Offset) -> Result<(Segment, bool), LogError> {
         let path = files::segment_file(dir, base, LOG_SUFFIX);
-        let file = files::open_existing(&path)?;
-        let size = files::size(&file, &path)?;
+        let file = files::open_existing(&**disk, &path)?;
+        let size = files::size(&*file, &path)?;
         let (offsets_path, times_path) =
             (files::segment_file(dir, base, INDEX_SUFFIX), files::segment_file(dir, base, TIME_INDEX_SUFFIX));
-        let offsets = Index::<OffsetEntry>::load(offsets_path.clone())?;
+        let offsets = Index::<OffsetEntry>::load(disk, offsets_path.clone())?;
         let offsets = offsets.filter(|index| index.last().is_none_or(|last| u64::from(last.position) < size));
-        let times = Index::<TimeEntry>::load(times_path.clone())?;
+        let times = Index::<TimeEntry>::load(disk, times_path.clone())?;
         // A closed segment that holds anything has its largest timestamp there.
         let times = times.filter(|index| (index.entries() > 0 || size == 0) && index.last().is_none_or(is_plausible));
         let damaged = offsets.is_none() || times.is_none();
-        let offsets = offsets.map_or_else(|| Index::create(offsets_path), Ok)?;
-        let times = times.map_or_else(|| Index::create(times_path), Ok)?;
+        let offsets = offsets.map_or_else(|| Index::create(disk, offsets_path), Ok)?;
+        let times = times.map_or_else(|| Index::create(disk, times_path), Ok)?;
         let largest = times.last().map(|last| TimestampOffset {
             timestamp: Timestamp(last.timestamp),
             offset: base.plus(i64::from(last.relative_offset)),
         });
         let segment = Segment {
             base,
+            disk: Arc::clone(disk),
             path,
-            file: Arc::new(file),
+            file,
             size: AtomicU64::new(size),
             offsets,
             times,
@@ -127,7 +132,7 @@ impl Segment {
 
     /// When the last batch was written.
     pub fn modified(&self) -> Result<Timestamp, LogError> {
-        files::modified(&self.file, &self.path)
+        files::modified(&*self.file, &self.path)
     }
 
     pub fn largest(&self) -> Option<TimestampOffset> {
@@ -138,8 +143,8 @@ impl Segment {
     /// fails, [`LogError::Failed`] says that the file is lost.
     pub fn append(&self, header: &[u8; HEADER_LEN], payload: &[u8]) -> Result<u64, LogError> {
         let position = self.size.load(Ordering::Relaxed);
-        if let Err(error) = files::write_at(&self.file, &self.path, header, payload, position) {
-            return match files::truncate(&self.file, &self.path, position) {
+        if let Err(error) = files::write_at(&*self.file, &self.path, header, payload, position) {
+            return match files::truncate(&*self.file, &self.path, position) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path: self.path.clone() }),
             };
@@ -188,7 +193,7 @@ impl Segment {
 
     /// Makes the batches durable, with `indexes` those too.
     pub fn sync(&self, indexes: bool) -> Result<(), LogError> {
-        files::sync(&self.file, &self.path)?;
+        files::sync(&*self.file, &self.path)?;
         if indexes {
             self.offsets.sync()?;
             self.times.sync()?;
@@ -206,14 +211,14 @@ impl Segment {
     /// Cuts the file. The caller holds the append lock or is alone, and puts the indexes right.
     pub fn truncate(&self, size: u64) -> Result<(), LogError> {
         self.size.store(size, Ordering::Release);
-        files::truncate(&self.file, &self.path, size)
+        files::truncate(&*self.file, &self.path, size)
     }
 
     /// Removes the three files. Readers that still hold this segment can go on reading batches.
     pub fn remove(&self) -> Result<(), LogError> {
-        files::remove(&self.path)?;
-        files::remove(self.offsets.path())?;
-        files::remove(self.times.path())
+        files::remove(&*self.disk, &self.path)?;
+        files::remove(&*self.disk, self.offsets.path())?;
+        files::remove(&*self.disk, self.times.path())
     }
 
     /// Whether `offset` can be told relative to the base in four bytes, as Kafka's signed ones.
@@ -298,7 +303,7 @@ impl Segment {
         }
         let available = usize::try_from(end - position).unwrap_or(usize::MAX);
         let wanted = if fits { max_bytes.min(available) } else { first.size() };
-        let bytes = files::read_bytes(&self.file, &self.path, position, wanted)?;
+        let bytes = files::read_bytes(&*self.file, &self.path, position, wanted)?;
         let (length, next) = self.whole_batches(&bytes, position, first.base_offset, until)?;
         Ok(Some(Slice { bytes: bytes.slice(..length), base: Offset(first.base_offset), next: Offset(next) }))
     }
@@ -359,14 +364,15 @@ impl Segment {
         Err(LogError::corrupt(&self.path, limit, "no batch where one has to be"))
     }
 
-    /// A range of the file, as [`Segment::span`] found it.
-    pub fn file_range(&self, span: &Span) -> FileRange {
-        FileRange { file: Arc::clone(&self.file), offset: span.position, len: span.length }
+    /// A range of the file, as [`Segment::span`] found it; `None` where the disk has no files to send from.
+    pub fn file_range(&self, span: &Span) -> Option<FileRange> {
+        let file = Arc::clone(self.file.as_file()?);
+        Some(FileRange { file, offset: span.position, len: span.length })
     }
 
     /// The bytes of a range, as [`Segment::span`] found it.
     pub fn bytes(&self, span: &Span) -> Result<Bytes, LogError> {
-        files::read_bytes(&self.file, &self.path, span.position, span.length)
+        files::read_bytes(&*self.file, &self.path, span.position, span.length)
     }
 
     /// The length of the whole batches at the beginning of `bytes` that end before `until`, and the offset after.
@@ -386,7 +392,7 @@ impl Segment {
 
     /// All bytes of one batch.
     pub fn batch_bytes(&self, position: u64, header: &BatchHeader) -> Result<Bytes, LogError> {
-        let bytes = files::read_bytes(&self.file, &self.path, position, header.size())?;
+        let bytes = files::read_bytes(&*self.file, &self.path, position, header.size())?;
         if bytes.len() != header.size() {
             return Err(LogError::corrupt(&self.path, position, "the file ends within a batch"));
         }
@@ -511,7 +517,7 @@ impl<'a> Batches<'a> {
                 let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
                 let capacity = self.buffer.len().min(left);
                 let buffer = self.buffer.get_mut(..capacity).unwrap_or_default();
-                self.buffered = files::read_at(&self.segment.file, &self.segment.path, buffer, position)?;
+                self.buffered = files::read_at(&*self.segment.file, &self.segment.path, buffer, position)?;
                 self.buffer_at = position;
                 0
             }

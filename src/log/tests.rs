@@ -3,7 +3,10 @@
 use std::{
     fs::{self, OpenOptions},
     path::Path,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -15,7 +18,10 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::model::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition, Uuid};
+use crate::{
+    env::RealDisk,
+    model::{LeaderEpoch, Offset, PartitionIndex, Timestamp, TopicId, TopicPartition, Uuid},
+};
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 const ALL: usize = usize::MAX >> 1;
@@ -26,7 +32,7 @@ fn partition() -> TopicPartition {
 
 fn open_with(dir: &Path, config: &LogConfig, clean: bool, recovery_point: i64) -> (Log, Recovered) {
     let start = Start { clean, recovery_point: Offset(recovery_point), log_start: Offset::ZERO };
-    Log::open(dir, partition(), TopicId(Uuid([7; 16])), config.clone(), start, NOW).unwrap()
+    Log::open(Arc::new(RealDisk), dir, partition(), TopicId(Uuid([7; 16])), config.clone(), start, NOW).unwrap()
 }
 
 fn small() -> LogConfig {
@@ -509,7 +515,8 @@ fn the_log_start_moves_forward_only() {
     assert!(log.read(Offset(20), ALL, Offset(20), true).unwrap().bytes.is_empty());
     drop(log);
     let start = Start { clean: false, recovery_point: Offset(0), log_start: Offset(25) };
-    let open = || Log::open(dir.path(), partition(), TopicId(Uuid([7; 16])), small(), start, NOW).unwrap();
+    let open =
+        || Log::open(Arc::new(RealDisk), dir.path(), partition(), TopicId(Uuid([7; 16])), small(), start, NOW).unwrap();
     let (log, _) = open();
     assert_eq!((log.log_start(), log.log_end()), (Offset(25), Offset(25)), "offsets are never given twice");
     assert_eq!(append(&log, &batch(1, 10, 1000)).base_offset, Offset(25));
@@ -522,7 +529,7 @@ fn another_topics_folder_is_refused() {
     let dir = TempDir::new().unwrap();
     drop(open_with(dir.path(), &small(), true, 0));
     let start = Start { clean: true, recovery_point: Offset(0), log_start: Offset(0) };
-    let other = Log::open(dir.path(), partition(), TopicId(Uuid([8; 16])), small(), start, NOW);
+    let other = Log::open(Arc::new(RealDisk), dir.path(), partition(), TopicId(Uuid([8; 16])), small(), start, NOW);
     assert!(matches!(other, Err(LogError::WrongTopic { .. })));
 }
 
@@ -536,8 +543,8 @@ fn deletion_renames_then_removes_and_reads_go_on() {
     assert!(!dir.exists() && is_deleted_dir(renamed.file_name().unwrap().to_str().unwrap()));
     assert!(log.append_as_leader(&batch(1, 1, 1), LeaderEpoch(0), NOW).is_err());
     assert!(!log.read(Offset(0), ALL, Offset(2), true).unwrap().bytes.is_empty());
-    remove_deleted(&renamed).unwrap();
-    remove_deleted(&renamed).unwrap();
+    remove_deleted(&RealDisk, &renamed).unwrap();
+    remove_deleted(&RealDisk, &renamed).unwrap();
     assert_eq!(fs::read_dir(data.path()).unwrap().count(), 0);
 }
 

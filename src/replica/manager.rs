@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use super::{Leadership, Partition, TopicSettings, flusher::Flusher, parallel};
 use crate::{
-    env::SharedEnv,
+    env::{RealDisk, SharedDisk, SharedEnv},
     log::{self, Log, LogError, Start},
     metadata::{self, Delta, Image, Topic},
     model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
@@ -56,6 +56,7 @@ pub enum StartError {
 pub struct Replicas {
     config: ReplicasConfig,
     env: SharedEnv,
+    disk: SharedDisk,
     store: SharedStore,
     partitions: DashMap<TopicIdPartition, Arc<Partition>>,
     /// Partitions whose log could not be opened or made. Who asks for one tries again.
@@ -83,6 +84,7 @@ impl Replicas {
         let replicas = Replicas {
             config,
             env,
+            disk: Arc::new(RealDisk),
             store,
             partitions: DashMap::new(),
             offline: DashSet::new(),
@@ -276,7 +278,8 @@ impl Replicas {
         };
         let dir = log::partition_dir(&self.config.data_dir, &name);
         let settings = self.settings(topic);
-        let (log, recovered) = Log::open(&dir, name.clone(), topic.id(), settings.log.clone(), start, self.env.now())?;
+        let (disk, now) = (Arc::clone(&self.disk), self.env.now());
+        let (log, recovered) = Log::open(disk, &dir, name.clone(), topic.id(), settings.log.clone(), start, now)?;
         if let Some(truncated) = &recovered.truncated {
             warn!(
                 partition = %name,
@@ -332,7 +335,7 @@ impl Replicas {
                 let known = image
                     .topic(&partition.topic)
                     .and_then(|topic| topic.partition(partition.partition).map(|_| topic.id()));
-                let found = log::read_partition_metadata(&entry.path())?;
+                let found = log::read_partition_metadata(&*self.disk, &entry.path())?;
                 if found.is_some() && found != known {
                     self.remove_stray(&entry.path(), &partition, found)?;
                 } else if known.is_none() {
@@ -365,9 +368,10 @@ impl Replicas {
         if doomed.is_empty() {
             return;
         }
+        let disk = Arc::clone(&self.disk);
         let spawned = thread::Builder::new().name("delete".to_owned()).spawn(move || {
             for dir in doomed {
-                if let Err(error) = log::remove_deleted(&dir) {
+                if let Err(error) = log::remove_deleted(&*disk, &dir) {
                     warn!("{}: cannot be removed: {error}", dir.display());
                 }
             }

@@ -1,0 +1,93 @@
+//! The operating system's disk.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, IoSlice},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::UNIX_EPOCH,
+};
+
+use rustix::buffer::spare_capacity;
+
+use super::{Disk, DiskFile, OpenMode};
+use crate::model::Timestamp;
+
+/// The file system of this machine.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct RealDisk;
+
+/// Shared with the ranges that are sent from it.
+#[derive(Debug)]
+struct RealFile(Arc<File>);
+
+impl Disk for RealDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(mode != OpenMode::Existing).truncate(mode == OpenMode::Empty);
+        Ok(Arc::new(RealFile(Arc::new(options.open(path)?))))
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        fs::read(path)
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<PathBuf>> {
+        fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir_all(dir)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        File::open(dir)?.sync_all()
+    }
+}
+
+impl DiskFile for RealFile {
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn modified(&self) -> io::Result<Timestamp> {
+        let since = self.0.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(&*self.0, buffer, position)?)
+    }
+
+    fn read_to_spare(&self, buffer: &mut Vec<u8>, position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pread(&*self.0, spare_capacity(buffer), position)?)
+    }
+
+    fn write_at(&self, head: &[u8], tail: &[u8], position: u64) -> io::Result<usize> {
+        Ok(rustix::io::pwritev(&*self.0, &[IoSlice::new(head), IoSlice::new(tail)], position)?)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        Ok(rustix::fs::fdatasync(&*self.0)?)
+    }
+
+    fn as_file(&self) -> Option<&Arc<File>> {
+        Some(&self.0)
+    }
+}

@@ -1,0 +1,62 @@
+//! Mistakes planted on purpose, so that the simulation can show that it finds them.
+//!
+//! Each is one branch at the spot where a careless change would go wrong. Outside of this crate's own tests
+//! [`planted`] is constant and the branch is gone.
+
+/// A mistake that the simulation must find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Recovery believes a batch without comparing its CRC.
+    SkipCrcInRecovery,
+    /// What was written of a failed append stays in the file, and the next append goes behind it.
+    SkipRollback,
+    /// A flush says that it is done and has not synced the batches.
+    SkipDataSync,
+    /// A flush does not make the names of new files durable.
+    SkipDirSync,
+    /// A truncation leaves the recovery point where it was.
+    KeepRecoveryPoint,
+    /// A truncation forgets to cut the leader epochs.
+    KeepEpochs,
+    /// A truncation leaves the producers as they were.
+    KeepProducers,
+    /// A view of the log is stored with a position that is not flushed.
+    ViewPastFlushed,
+}
+
+/// Whether the mistake is to be made, on this thread.
+#[cfg(not(test))]
+#[inline(always)]
+pub const fn planted(_: Fault) -> bool {
+    false
+}
+
+#[cfg(test)]
+pub use switch::{plant, planted};
+
+#[cfg(test)]
+mod switch {
+    use std::cell::Cell;
+
+    use super::Fault;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Fault>> = const { Cell::new(None) };
+    }
+
+    pub fn planted(fault: Fault) -> bool {
+        PLANTED.get() == Some(fault)
+    }
+
+    /// Runs `body` with a mistake in the code that it calls on this thread.
+    pub fn plant<T>(fault: Fault, body: impl FnOnce() -> T) -> T {
+        struct Restore(Option<Fault>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                PLANTED.set(self.0);
+            }
+        }
+        let _restore = Restore(PLANTED.replace(Some(fault)));
+        body()
+    }
+}
