@@ -4,6 +4,10 @@
 //! files lose on a power loss what was not synced (`sim.rs`). One call through a vtable for each system call is nothing.
 
 mod real;
+#[cfg(test)]
+pub mod sim;
+#[cfg(test)]
+mod tests;
 
 use std::{
     fmt::Debug,
