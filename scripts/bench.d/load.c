@@ -1,25 +1,45 @@
 /* The load that scripts/bench puts on a broker, over librdkafka. Prints one line of JSON.
  *
- *   load create  BROKERS TOPIC PARTITIONS
- *   load produce BROKERS TOPIC SIZE COUNT                  as fast as it can, acks=all
- *   load consume BROKERS TOPIC COUNT                       all partitions from the beginning, as fast as it can
- *   load latency BROKERS TOPIC SIZE RATE SECONDS SKIP      open loop: a message is due at its time, whether or not
- *                                                          earlier ones were acknowledged, and its latency counts
- *                                                          from when it was due; the first SKIP seconds are left out
+ *   load create  BROKERS TOPIC partitions=N
+ *   load delete  BROKERS TOPIC
+ *   load produce BROKERS TOPIC size=N count=N                as fast as it can
+ *   load consume BROKERS TOPIC count=N                       all partitions from the beginning, as fast as it can
+ *   load paced   BROKERS TOPIC size=N rate=N seconds=N skip=N [consume=1]
+ *                                  open loop: message i is due at its time, whether or not earlier ones were acknowledged,
+ *                                  and its latency counts from when it was *due*, not from when it was sent; so a broker
+ *                                  that stops for a moment shows it in every message that was due meanwhile. The first
+ *                                  `skip` seconds are left out. With consume=1 a consumer in this process waits at the
+ *                                  topic's end, and the time until it has the message counts too. The topic must be new.
+ *   load version
+ *
+ * produce and paced also take: clients=N (each with a connection of its own, message i goes to client i % N), codec=NAME,
+ * batch=BYTES (the largest batch), single=1 (one message a request).
  */
+#define _GNU_SOURCE
 #include <errno.h>
 #include <librdkafka/rdkafka.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <time.h>
+#include <unistd.h>
 
-#define POOL (1 << 20) /* payloads are slices of this many random bytes */
+#define POOL (32 << 20) /* payloads are slices of this many bytes */
+#define SIZE_MAX_BYTES (1 << 20)
+#define CLIENTS_MAX 256
+#define GIVE_UP_NS 30000000000 /* nothing came for so long */
 
-static char pool[2 * POOL];
+static struct {
+    long size, count, rate, seconds, skip, clients, batch, single, consume, partitions;
+    const char *codec;
+} ask = {.clients = 1, .codec = "none"};
+
+static char *pool;
 static atomic_long acknowledged, failed;
 
 static void die(const char *what, const char *why) {
@@ -33,41 +53,63 @@ static int64_t now_ns(void) {
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* Random bytes, which no codec makes smaller; or, for codecs, lines of JSON with random values, of which gzip leaves about a
+ * third. The same in each run. */
 static void fill_pool(void) {
+    static const char *words[] = {"letter", "prague",  "berlin", "castle",  "trial",  "answer", "telegram", "evening",
+                                  "train",  "insurance", "office", "window",  "father", "sister", "journey",  "sleep"};
+    size_t length = POOL + SIZE_MAX_BYTES, at = 0;
+    if (!(pool = malloc(length + 256))) die("pool", "out of memory");
     uint64_t x = 88172645463325252u;
-    for (size_t i = 0; i < sizeof pool; i++) {
-        x ^= x << 13, x ^= x >> 7, x ^= x << 17;
-        pool[i] = (char)x;
-    }
+#define RANDOM (x ^= x << 13, x ^= x >> 7, x ^= x << 17)
+    if (!strcmp(ask.codec, "none"))
+        for (; at < length; at += 8) RANDOM, memcpy(pool + at, &x, 8);
+    else
+        while (at < length) {
+            RANDOM;
+            at += (size_t)sprintf(pool + at, "{\"id\":%lu,\"user\":\"%s-%s\",\"amount\":%u.%02u,\"subject\":\"%s %s\"}\n",
+                                  (unsigned long)(x >> 20), words[x & 15], words[x >> 4 & 15], (unsigned)(x >> 8 & 0xfff),
+                                  (unsigned)(x >> 50) % 100, words[x >> 12 & 15], words[x >> 16 & 15]);
+        }
 }
+
+static char *payload(long i) { return pool + (i * 4099) % POOL; }
 
 static void set(rd_kafka_conf_t *conf, const char *name, const char *value) {
     char why[256];
     if (rd_kafka_conf_set(conf, name, value, why, sizeof why) != RD_KAFKA_CONF_OK) die(name, why);
 }
 
-static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf) {
+static void set_number(rd_kafka_conf_t *conf, const char *name, long value) {
+    char text[32];
+    snprintf(text, sizeof text, "%ld", value);
+    set(conf, name, text);
+}
+
+static rd_kafka_t *client(rd_kafka_type_t type, rd_kafka_conf_t *conf, const char *brokers) {
     char why[256];
+    set(conf, "bootstrap.servers", brokers);
+    set(conf, "socket.nagle.disable", "true");
     rd_kafka_t *rk = rd_kafka_new(type, conf, why, sizeof why);
     if (!rk) die("client", why);
     return rk;
 }
 
-static long number(const char *text) {
-    char *end;
-    errno = 0;
-    long n = strtol(text, &end, 10);
-    if (errno || *end || n < 0) die(text, "not a number");
+static int partitions_of(rd_kafka_t *rk, rd_kafka_topic_t *topic) {
+    const struct rd_kafka_metadata *metadata;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, topic, &metadata, 30000);
+    if (err) die(rd_kafka_topic_name(topic), rd_kafka_err2str(err));
+    int n = metadata->topics[0].partition_cnt;
+    if (n < 1) die(rd_kafka_topic_name(topic), "no such topic");
+    rd_kafka_metadata_destroy(metadata);
     return n;
 }
 
-static void create(const char *brokers, const char *topic, int partitions) {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", brokers);
-    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
+static void create(const char *brokers, const char *topic) {
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
     rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
     char why[256];
-    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, partitions, 1, why, sizeof why);
+    rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, (int)ask.partitions, 1, why, sizeof why);
     if (!wanted) die(topic, why);
     rd_kafka_CreateTopics(rk, &wanted, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
@@ -81,87 +123,205 @@ static void create(const char *brokers, const char *topic, int partitions) {
     rd_kafka_NewTopic_destroy(wanted);
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
-    printf("{\"partitions\": %d}\n", partitions);
+    printf("{\"partitions\": %ld}\n", ask.partitions);
 }
+
+static void delete(const char *brokers, const char *topic) {
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_DeleteTopic_t *unwanted = rd_kafka_DeleteTopic_new(topic);
+    rd_kafka_DeleteTopics(rk, &unwanted, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    const rd_kafka_DeleteTopics_result_t *result = event ? rd_kafka_event_DeleteTopics_result(event) : NULL;
+    if (!result) die(topic, "no answer to DeleteTopics");
+    size_t n;
+    const rd_kafka_topic_result_t **topics = rd_kafka_DeleteTopics_result_topics(result, &n);
+    if (n != 1) die(topic, rd_kafka_event_error_string(event));
+    if (rd_kafka_topic_result_error(topics[0])) die(topic, rd_kafka_topic_result_error_string(topics[0]));
+    rd_kafka_event_destroy(event);
+    rd_kafka_DeleteTopic_destroy(unwanted);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    printf("{}\n");
+}
+
+/* -- producers -- */
+
+static struct {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic;
+    pthread_t listener; /* takes its delivery reports */
+} producers[CLIENTS_MAX];
+static atomic_int is_done;
+static int partitions;
+
+/* For paced: how late message i was sent, acknowledged and consumed, counted from when it was due. */
+static int64_t started, *late, *ack, *end_to_end;
+
+static int64_t due(long i) { return started + (int64_t)((double)i * 1e9 / (double)ask.rate); }
 
 static void on_delivery(rd_kafka_t *rk, const rd_kafka_message_t *message, void *opaque) {
     (void)rk, (void)opaque;
     if (message->err) {
         if (atomic_fetch_add(&failed, 1) == 0) fprintf(stderr, "load: %s\n", rd_kafka_err2str(message->err));
-    } else {
-        atomic_fetch_add(&acknowledged, 1);
-        if (message->_private) { /* latency: where to put it; it holds the time when the message was due */
-            int64_t *slot = message->_private;
-            *slot = now_ns() - *slot;
-        }
+        return;
+    }
+    if (ack) {
+        long i = (long)(intptr_t)message->_private;
+        ack[i] = now_ns() - due(i);
+    }
+    atomic_fetch_add(&acknowledged, 1);
+}
+
+static void *listen_to(void *rk) {
+    while (!is_done) rd_kafka_poll(rk, 100);
+    return NULL;
+}
+
+static void start_producers(const char *brokers, const char *topic, long queued) {
+    for (long c = 0; c < ask.clients; c++) {
+        rd_kafka_conf_t *conf = rd_kafka_conf_new();
+        set(conf, "acks", "all");
+        set(conf, "compression.codec", ask.codec);
+        set_number(conf, "queue.buffering.max.messages", queued / ask.clients + 1);
+        if (ack) set(conf, "linger.ms", "0");
+        if (ask.single) set(conf, "batch.num.messages", "1");
+        if (ask.batch) set_number(conf, "batch.size", ask.batch);
+        rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
+        rd_kafka_t *rk = producers[c].rk = client(RD_KAFKA_PRODUCER, conf, brokers);
+        producers[c].topic = rd_kafka_topic_new(rk, topic, NULL);
+        partitions = partitions_of(rk, producers[c].topic);
+        if (pthread_create(&producers[c].listener, NULL, listen_to, rk)) die("client", "no thread");
     }
 }
 
-static void produce(const char *brokers, const char *topic, size_t size, long count) {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", brokers);
-    set(conf, "acks", "all");
-    set(conf, "queue.buffering.max.messages", "200000");
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    int64_t started = now_ns();
-    for (long i = 0; i < count; i++) {
-        char *payload = pool + i * 4099 % POOL;
-        while (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload, size, NULL, 0, NULL)) {
-            if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) die(topic, rd_kafka_err2str(rd_kafka_last_error()));
-            rd_kafka_poll(rk, 10);
-        }
-        if (i % 1000 == 0) rd_kafka_poll(rk, 0);
+static void stop_producers(void) {
+    is_done = 1;
+    for (long c = 0; c < ask.clients; c++) {
+        pthread_join(producers[c].listener, NULL);
+        rd_kafka_topic_destroy(producers[c].topic);
+        rd_kafka_destroy(producers[c].rk);
     }
-    rd_kafka_flush(rk, 300000);
+}
+
+/* Sends message i; `text` is copied. Returns 0 where the queue is full. */
+static int send_message(long i, char *text) {
+    /* Clients and partitions so that each client reaches all partitions. */
+    int32_t partition = (int32_t)(i / ask.clients % partitions);
+    rd_kafka_topic_t *topic = producers[i % ask.clients].topic;
+    void *private = (void *)(intptr_t)i;
+    if (!rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, text, (size_t)ask.size, NULL, 0, private)) return 1;
+    if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) die("produce", rd_kafka_err2str(rd_kafka_last_error()));
+    return 0;
+}
+
+static void wait_for_acknowledgements(void) {
+    int64_t heard = now_ns();
+    long before = acknowledged + failed;
+    while (acknowledged + failed < ask.count) {
+        usleep(200);
+        long now = acknowledged + failed;
+        if (now > before) before = now, heard = now_ns();
+        else if (now_ns() - heard > GIVE_UP_NS) die("produce", "nothing was acknowledged for 30 s");
+    }
+    if (failed || acknowledged != ask.count) die("produce", "not every message was acknowledged");
+}
+
+static void produce(const char *brokers, const char *topic) {
+    start_producers(brokers, topic, 200000);
+    started = now_ns();
+    for (long i = 0; i < ask.count; i++)
+        while (!send_message(i, payload(i))) usleep(200);
+    wait_for_acknowledgements();
     double seconds = (double)(now_ns() - started) / 1e9;
-    if (acknowledged != count) die(topic, "not every message was acknowledged");
-    printf("{\"messages\": %ld, \"bytes\": %ld, \"seconds\": %.3f}\n", count, count * (long)size, seconds);
-    rd_kafka_topic_destroy(rkt);
-    rd_kafka_destroy(rk);
+    printf("{\"messages\": %ld, \"bytes\": %ld, \"seconds\": %.4f}\n", ask.count, ask.count * ask.size, seconds);
+    stop_producers();
 }
 
-static void consume(const char *brokers, const char *topic, long count) {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", brokers);
-    rd_kafka_t *rk = client(RD_KAFKA_CONSUMER, conf);
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, rkt, &metadata, 30000);
-    if (err) die(topic, rd_kafka_err2str(err));
-    int partitions = metadata->topics[0].partition_cnt;
-    rd_kafka_metadata_destroy(metadata);
+/* -- consumers -- */
 
-    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
-    int64_t started = now_ns(), heard = started;
-    for (int p = 0; p < partitions; p++)
-        if (rd_kafka_consume_start_queue(rkt, p, RD_KAFKA_OFFSET_BEGINNING, queue))
+static struct {
+    rd_kafka_t *rk;
+    rd_kafka_topic_t *topic;
+    rd_kafka_queue_t *queue;
+    int partitions;
+} consumer;
+
+static void start_consumer(const char *brokers, const char *topic) {
+    consumer.rk = client(RD_KAFKA_CONSUMER, rd_kafka_conf_new(), brokers);
+    consumer.topic = rd_kafka_topic_new(consumer.rk, topic, NULL);
+    consumer.partitions = partitions_of(consumer.rk, consumer.topic);
+    consumer.queue = rd_kafka_queue_new(consumer.rk);
+    for (int p = 0; p < consumer.partitions; p++)
+        if (rd_kafka_consume_start_queue(consumer.topic, p, RD_KAFKA_OFFSET_BEGINNING, consumer.queue))
             die(topic, rd_kafka_err2str(rd_kafka_last_error()));
+}
+
+static void stop_consumer(void) {
+    for (int p = 0; p < consumer.partitions; p++) rd_kafka_consume_stop(consumer.topic, p);
+    rd_kafka_queue_destroy(consumer.queue);
+    rd_kafka_topic_destroy(consumer.topic);
+    rd_kafka_destroy(consumer.rk);
+}
+
+static int is_message(const rd_kafka_message_t *message) {
+    if (message->err && message->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) die("consume", rd_kafka_message_errstr(message));
+    return !message->err;
+}
+
+static void consume(const char *brokers, const char *topic) {
+    started = now_ns();
+    start_consumer(brokers, topic);
     rd_kafka_message_t *batch[1000];
+    int64_t heard = now_ns(), ended = heard;
     long messages = 0, bytes = 0;
-    while (messages < count) {
-        ssize_t n = rd_kafka_consume_batch_queue(queue, 1000, batch, 1000);
-        if (n > 0) heard = now_ns();
-        else if (now_ns() - heard > 30000000000) die(topic, "nothing came for 30 s");
+    while (messages < ask.count) {
+        ssize_t n = rd_kafka_consume_batch_queue(consumer.queue, 100, batch, 1000);
+        int64_t now = now_ns();
+        if (n > 0) heard = now;
+        else if (now - heard > GIVE_UP_NS) die(topic, "nothing came for 30 s");
         for (ssize_t i = 0; i < n; i++) {
-            if (!batch[i]->err) messages++, bytes += (long)batch[i]->len;
-            else if (batch[i]->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) die(topic, rd_kafka_message_errstr(batch[i]));
+            if (is_message(batch[i])) {
+                if (batch[i]->offset < 0) die(topic, "no offset");
+                messages++, bytes += (long)batch[i]->len;
+            }
             rd_kafka_message_destroy(batch[i]);
         }
+        ended = now_ns();
     }
-    double seconds = (double)(now_ns() - started) / 1e9;
-    printf("{\"messages\": %ld, \"bytes\": %ld, \"seconds\": %.3f}\n", messages, bytes, seconds);
-    for (int p = 0; p < partitions; p++) rd_kafka_consume_stop(rkt, p);
-    rd_kafka_queue_destroy(queue);
-    rd_kafka_topic_destroy(rkt);
-    rd_kafka_destroy(rk);
+    if (messages != ask.count) die(topic, "more messages than were sent");
+    printf("{\"messages\": %ld, \"bytes\": %ld, \"seconds\": %.4f}\n", messages, bytes, (double)(ended - started) / 1e9);
+    stop_consumer();
 }
 
-static void *poll_until_done(void *arg) {
-    rd_kafka_t *rk = ((void **)arg)[0];
-    long count = *(long *)((void **)arg)[1];
-    while (atomic_load(&acknowledged) + atomic_load(&failed) < count) rd_kafka_poll(rk, 100);
+/* -- open loop -- */
+
+struct stamp { /* begins each payload, where there is a consumer */
+    int64_t run, i;
+};
+
+static void *receive_messages(void *arg) {
+    long got = 0;
+    int64_t heard = now_ns();
+    while (got < ask.count) {
+        rd_kafka_message_t *message = rd_kafka_consume_queue(consumer.queue, 100);
+        int64_t now = now_ns();
+        if (!message) {
+            if (now - heard > GIVE_UP_NS) die("consume", "nothing came for 30 s");
+            continue;
+        }
+        heard = now;
+        struct stamp stamp;
+        if (is_message(message)) {
+            if (message->len != (size_t)ask.size) die("consume", "a message of another size");
+            memcpy(&stamp, message->payload, sizeof stamp);
+            if (stamp.run != *(int64_t *)arg || stamp.i < 0 || stamp.i >= ask.count) die("consume", "the topic is not new");
+            if (end_to_end[stamp.i]) die("consume", "a message came twice");
+            end_to_end[stamp.i] = now - due(stamp.i);
+            got++;
+        }
+        rd_kafka_message_destroy(message);
+    }
     return NULL;
 }
 
@@ -170,59 +330,108 @@ static int by_value(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static void latency(const char *brokers, const char *topic, size_t size, long rate, long length, long skip) {
-    rd_kafka_conf_t *conf = rd_kafka_conf_new();
-    set(conf, "bootstrap.servers", brokers);
-    set(conf, "acks", "all");
-    set(conf, "linger.ms", "0");
-    set(conf, "socket.nagle.disable", "true");
-    set(conf, "queue.buffering.max.messages", "1000000");
-    rd_kafka_conf_set_dr_msg_cb(conf, on_delivery);
-    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, conf);
-    rd_kafka_topic_t *rkt = rd_kafka_topic_new(rk, topic, NULL);
-    const struct rd_kafka_metadata *metadata;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(rk, 0, rkt, &metadata, 30000);
-    if (err) die(topic, rd_kafka_err2str(err));
-    rd_kafka_metadata_destroy(metadata);
-
-    long count = rate * length;
-    int64_t *slots = calloc((size_t)count, sizeof *slots);
-    if (!slots) die("latency", "out of memory");
-    pthread_t poller;
-    void *arg[] = {rk, &count};
-    if (pthread_create(&poller, NULL, poll_until_done, arg)) die("latency", "no thread");
-    int64_t started = now_ns() + 100000000;
-    for (long i = 0; i < count; i++) {
-        int64_t due = started + (int64_t)((double)i * 1e9 / (double)rate);
-        struct timespec until = {due / 1000000000, due % 1000000000};
-        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
-        slots[i] = due;
-        char *payload = pool + i * 4099 % POOL;
-        if (rd_kafka_produce(rkt, RD_KAFKA_PARTITION_UA, RD_KAFKA_MSG_F_COPY, payload, size, NULL, 0, &slots[i]))
-            die(topic, rd_kafka_err2str(rd_kafka_last_error()));
+/* Percentiles by nearest rank: the smallest value that no less than this share is at or below. */
+static void tell(const char *name, int64_t *values, long n) {
+    qsort(values, (size_t)n, sizeof *values, by_value);
+    double sum = 0;
+    for (long i = 0; i < n; i++) sum += (double)values[i];
+    static const struct {
+        const char *name;
+        double share;
+    } wanted[] = {{"p50", 0.5}, {"p90", 0.9}, {"p99", 0.99}, {"p999", 0.999}, {"max", 1.0}};
+    printf(", \"%s_ms\": {\"mean\": %.4f", name, sum / (double)n / 1e6);
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        long rank = (long)ceil((double)n * wanted[i].share - 1e-9);
+        printf(", \"%s\": %.4f", wanted[i].name, (double)values[rank > 0 ? rank - 1 : 0] / 1e6);
     }
-    pthread_join(poller, NULL);
-    if (failed) die(topic, "not every message was acknowledged");
-    long first = rate * skip, n = count - first;
-    if (n <= 0) die("latency", "SKIP leaves nothing");
-    qsort(slots + first, (size_t)n, sizeof *slots, by_value);
-#define AT(q) ((double)slots[first + (long)((double)(n - 1) * (q))] / 1e6)
-    printf("{\"messages\": %ld, \"p50_ms\": %.3f, \"p99_ms\": %.3f, \"p999_ms\": %.3f, \"max_ms\": %.3f}\n", n, AT(0.5),
-           AT(0.99), AT(0.999), AT(1.0));
-    free(slots);
-    rd_kafka_topic_destroy(rkt);
-    rd_kafka_destroy(rk);
+    printf("}");
+}
+
+static int64_t *slots(void) {
+    int64_t *made = calloc((size_t)ask.count, sizeof *made);
+    if (!made) die("paced", "out of memory");
+    return made;
+}
+
+static void paced(const char *brokers, const char *topic) {
+    ask.count = ask.rate * ask.seconds;
+    long first = ask.rate * ask.skip, n = ask.count - first;
+    if (n <= 0) die("paced", "skip leaves nothing");
+    if (ask.consume && ask.size < (long)sizeof(struct stamp)) die("paced", "size is too small to know a message by");
+    late = slots(), ack = slots();
+    if (ask.consume) end_to_end = slots(), start_consumer(brokers, topic);
+    start_producers(brokers, topic, ask.count + ask.clients);
+    /* Else the kernel may wake us 50 us late, to save power. */
+    prctl(PR_SET_TIMERSLACK, 1UL);
+
+    struct stamp stamp = {.run = now_ns()};
+    started = stamp.run + 500000000; /* by then everyone is connected */
+    pthread_t receiver;
+    if (ask.consume && pthread_create(&receiver, NULL, receive_messages, &stamp.run)) die("paced", "no thread");
+    char *text = malloc((size_t)ask.size);
+    for (long i = 0; i < ask.count; i++) {
+        int64_t when = due(i);
+        struct timespec until = {when / 1000000000, when % 1000000000};
+        while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL) == EINTR) {}
+        memcpy(text, payload(i), (size_t)ask.size);
+        stamp.i = i;
+        if (ask.size >= (long)sizeof stamp) memcpy(text, &stamp, sizeof stamp);
+        if (!send_message(i, text)) die("produce", "the client's queue is full");
+        late[i] = now_ns() - when;
+    }
+    double sent_s = (double)(now_ns() - started) / 1e9;
+    wait_for_acknowledgements();
+    if (ask.consume) pthread_join(receiver, NULL);
+    printf("{\"messages\": %ld, \"bytes\": %ld, \"seconds\": %.4f, \"rate\": %.1f, \"counted\": %ld", ask.count,
+           ask.count * ask.size, sent_s, (double)ask.count / sent_s, n);
+    tell("late", late + first, n);
+    tell("ack", ack + first, n);
+    if (ask.consume) tell("end_to_end", end_to_end + first, n);
+    printf("}\n");
+    stop_producers();
+    if (ask.consume) stop_consumer();
+}
+
+static void parse(const char *text) {
+    static const struct {
+        const char *name;
+        long *value;
+    } numbers[] = {{"size", &ask.size},       {"count", &ask.count},   {"rate", &ask.rate},   {"seconds", &ask.seconds},
+                   {"skip", &ask.skip},       {"clients", &ask.clients}, {"batch", &ask.batch}, {"single", &ask.single},
+                   {"consume", &ask.consume}, {"partitions", &ask.partitions}};
+    const char *value = strchr(text, '=');
+    if (!value++) die(text, "expected name=value");
+    if (!strncmp(text, "codec=", 6)) {
+        ask.codec = value;
+        return;
+    }
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+        size_t length = strlen(numbers[i].name);
+        if (strncmp(text, numbers[i].name, length) || text[length] != '=') continue;
+        char *end;
+        errno = 0;
+        *numbers[i].value = strtol(value, &end, 10);
+        if (errno || *end || end == value || *numbers[i].value < 0) die(text, "not a number");
+        return;
+    }
+    die(text, "is not known");
 }
 
 int main(int argc, char **argv) {
-    const char *mode = argc > 3 ? argv[1] : "";
+    const char *mode = argc > 1 ? argv[1] : "";
+    if (!strcmp(mode, "version")) {
+        printf("{\"librdkafka\": \"%s\"}\n", rd_kafka_version_str());
+        return 0;
+    }
+    if (argc < 4) die("usage", "load create|delete|produce|consume|paced BROKERS TOPIC name=value ..., see the head of load.c");
+    for (int i = 4; i < argc; i++) parse(argv[i]);
+    if (ask.size > SIZE_MAX_BYTES || ask.clients < 1 || ask.clients > CLIENTS_MAX) die("usage", "out of range");
     fill_pool();
-    if (argc == 5 && !strcmp(mode, "create")) create(argv[2], argv[3], (int)number(argv[4]));
-    else if (argc == 6 && !strcmp(mode, "produce") && number(argv[4]) <= POOL)
-        produce(argv[2], argv[3], (size_t)number(argv[4]), number(argv[5]));
-    else if (argc == 5 && !strcmp(mode, "consume")) consume(argv[2], argv[3], number(argv[4]));
-    else if (argc == 8 && !strcmp(mode, "latency") && number(argv[4]) <= POOL)
-        latency(argv[2], argv[3], (size_t)number(argv[4]), number(argv[5]), number(argv[6]), number(argv[7]));
-    else die("usage", "load create|produce|consume|latency BROKERS TOPIC ..., see the head of load.c");
+    if (!strcmp(mode, "create")) create(argv[2], argv[3]);
+    else if (!strcmp(mode, "delete")) delete(argv[2], argv[3]);
+    else if (!strcmp(mode, "produce")) produce(argv[2], argv[3]);
+    else if (!strcmp(mode, "consume")) consume(argv[2], argv[3]);
+    else if (!strcmp(mode, "paced")) paced(argv[2], argv[3]);
+    else die(mode, "is no mode");
     return 0;
 }
