@@ -1,0 +1,124 @@
+package battery
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"felice/compat/check"
+)
+
+// consuming starts at every place, pauses, and fetches in small and in large portions.
+func consuming(client Client) {
+	create(client, NewTopic{Name: "read", Partitions: 3})
+	var records []Record
+	for n := range 300 {
+		records = append(records, Record{Partition: Partition{"read", int32(n % 3)}, Value: label(n)})
+	}
+	sendAll(client, Sending{}, records)
+	places(client)
+	pausing(client)
+	portions(client)
+	tail(client)
+}
+
+func places(client Client) {
+	first := Partition{"read", 0}
+	for _, each := range []struct {
+		name     string
+		place    Place
+		expected int64
+	}{{"earliest", At(Earliest), 0}, {"offset 42", At(42), 42}, {"the last offset", At(99), 99}} {
+		consumer := client.Consumer(map[Partition]Place{first: each.place}, Reading{})
+		check.Same("a consumer from "+each.name, each.expected, take(consumer, 1)[0].Offset)
+		consumer.Close()
+	}
+	for _, each := range []struct {
+		name  string
+		place Place
+	}{{"latest", At(Latest)}, {"the end offset", At(101)}} {
+		consumer := client.Consumer(map[Partition]Place{first: each.place}, Reading{})
+		quiet(consumer, "a consumer from "+each.name+" has nothing to read")
+		sendAll(client, Sending{}, []Record{{Partition: first, Value: []byte(each.name)}})
+		check.Same("a consumer from "+each.name+" has what is sent then", each.name, string(take(consumer, 1)[0].Value))
+		consumer.Close()
+	}
+	check.Same("the end offset", 102, offset(client, first, At(Latest)))
+	check.Same("the earliest offset", 0, offset(client, first, At(Earliest)))
+}
+
+func offset(client Client, partition Partition, place Place) int64 {
+	found, failure := client.Offset(partition, place)
+	check.Must(failure, "an offset of %v", partition)
+	return found
+}
+
+// pausing stops one of three partitions while the others go on.
+func pausing(client Client) {
+	from := map[Partition]Place{}
+	for index := range int32(3) {
+		from[Partition{"read", index}] = At(Latest)
+	}
+	paused := Partition{"read", 1}
+	consumer := client.Consumer(from, Reading{})
+	defer consumer.Close()
+	quiet(consumer, "nothing was sent")
+	consumer.Pause(paused)
+	quiet(consumer, "nothing was sent") // else a long poll that began before may answer with the paused partition
+	var records []Record
+	for n := range 30 {
+		records = append(records, Record{Partition: Partition{"read", int32(n % 3)}, Value: label(n)})
+	}
+	sendAll(client, Sending{}, records)
+	for _, record := range take(consumer, 20) {
+		check.Require(record.Partition != paused, "a paused partition was read")
+	}
+	quiet(consumer, "the rest is in a paused partition")
+	consumer.Resume(paused)
+	resumed := take(consumer, 10)
+	check.Require(!slices.ContainsFunc(resumed, func(record Record) bool { return record.Partition != paused }), "too much was read")
+	check.Same("resumed, where it was paused", int64(100), resumed[0].Offset)
+}
+
+// portions reads batches that are larger than what the consumer asks for at once: Kafka hands out whole batches, one at least.
+func portions(client Client) {
+	create(client, NewTopic{Name: "portions", Partitions: 2})
+	for n := range 30 {
+		sendAll(client, Sending{Codec: "none"}, []Record{{Partition: Partition{"portions", int32(n % 2)}, Value: bytes.Repeat([]byte{byte(n)}, 50_000)}})
+	}
+	for _, reading := range []Reading{{}, {MaxPartitionBytes: 1000}, {MaxBytes: 1000, MaxPartitionBytes: 1000}, {MaxPartitionBytes: 120_000}} {
+		consume(client, "portions", 2, 30, reading, func(record Record) {
+			n := byte(record.Offset)*2 + byte(record.Partition.Index)
+			check.Require(bytes.Equal(record.Value, bytes.Repeat([]byte{n}, 50_000)), "message %d differs", n)
+		})
+		check.Pass("batches of 50 KB, fetched with at most %d bytes and %d a partition (0: the library's own limit)", reading.MaxBytes, reading.MaxPartitionBytes)
+	}
+}
+
+// tail measures how long a message takes from its sending to a consumer that waits for it in a long poll.
+func tail(client Client) {
+	const count = 100
+	partition := Partition{"read", 2}
+	consumer := client.Consumer(map[Partition]Place{partition: At(Latest)}, Reading{})
+	defer consumer.Close()
+	quiet(consumer, "nothing was sent")
+	producer := client.Producer(Sending{})
+	defer producer.Close()
+	var took []time.Duration
+	for n := range count {
+		started := time.Now()
+		producer.Send(Record{Partition: partition, Value: label(n)}, func(Record, error) {})
+		ctx, cancel := context.WithTimeout(context.Background(), check.Limit)
+		records := consumer.Poll(ctx)
+		cancel()
+		check.Require(len(records) == 1 && bytes.Equal(records[0].Value, label(n)), "message %d came as %v", n, records)
+		took = append(took, time.Since(started))
+	}
+	slices.Sort(took)
+	median, last := took[count/2], took[count-1]
+	check.Require(median < 100*time.Millisecond, "a message reaches a waiting consumer after %v (half of them)", median)
+	check.Pass("a message reaches a consumer in a long poll at once")
+	fmt.Printf("  sent and read: %v (half of them), %v (all)\n", median.Round(10*time.Microsecond), last.Round(10*time.Microsecond))
+}

@@ -1,0 +1,29 @@
+// franz-go against a broker. Argument: the folder compat/.
+package main
+
+import (
+	"os"
+
+	"felice/compat/battery"
+	"felice/compat/broker"
+	"felice/compat/check"
+)
+
+func main() {
+	var b *broker.Broker
+	code := check.Suite(func() {
+		b = broker.Start(os.Args[1], battery.Settings...)
+		client := franz{address: b.Address}
+		battery.Run(b, client)
+		b.Stop()
+		check.Pass("the broker stops cleanly")
+	}, func() {
+		if b != nil {
+			b.Log()
+		}
+	})
+	if b != nil {
+		b.Remove()
+	}
+	os.Exit(code)
+}
