@@ -234,8 +234,25 @@ impl UnknownTags {
         self.0.is_none()
     }
 
-    fn push(&mut self, tag: u32, value: Bytes) {
-        self.0.get_or_insert_default().push((tag, value));
+    /// Adds a tag, and charges what that allocates: nearly always there is one, so room is made for one, and then doubled.
+    #[cold]
+    fn push(&mut self, tag: u32, value: &[u8], cx: Cx<'_>) -> Result<(), Reason> {
+        const SIZE: usize = size_of::<(u32, Bytes)>();
+        let value = (tag, cx.slice(value));
+        match &mut self.0 {
+            None => {
+                cx.charge(size_of::<Vec<(u32, Bytes)>>() + SIZE)?;
+                self.0 = Some(Box::new(vec![value]));
+            }
+            Some(tags) => {
+                if tags.len() == tags.capacity() {
+                    cx.charge(tags.len() * SIZE)?;
+                    tags.reserve_exact(tags.len());
+                }
+                tags.push(value);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -262,11 +279,7 @@ pub fn read_tags<'a>(
     unknown: &mut UnknownTags,
     known: impl FnMut(u32, &mut &'a [u8]) -> Result<bool, nom::Err<Malformed>>,
 ) -> Read<'a, ()> {
-    each_tag(input, known, |tag, value| {
-        cx.charge(size_of::<(u32, Bytes)>()).or_else(fail)?;
-        unknown.push(tag, cx.slice(value));
-        Ok(())
-    })
+    each_tag(input, known, |tag, value| unknown.push(tag, value, cx).or_else(fail))
 }
 
 fn each_tag<'a>(

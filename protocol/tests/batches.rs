@@ -1,8 +1,9 @@
 //! Record batches against those that Kafka's own classes made (`data/batches/BatchVectors.java`), and against
 //! damage: cut, changed and hostile bytes are errors, in bounded memory.
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/memory.rs"]
+mod memory;
+
 use std::collections::HashMap;
 
 use bytes::Bytes;
@@ -10,6 +11,7 @@ use felice_protocol::record::{
     Batch, BatchBuilder, BatchError, Codec, Compression, CompressionError, ControlType, EndTransactionMarker,
     HEADER_LEN, Header, NO_SEQUENCE, Record, TimestampType, compress, decompress, recompress,
 };
+use memory::peak;
 use proptest::prelude::*;
 
 const TIME: i64 = 1_700_000_000_000;
@@ -294,8 +296,8 @@ fn changed_payloads_are_errors_or_records_in_bounded_memory() {
                 let mut changed = payload.to_vec();
                 changed[at] ^= flip;
                 let changed = with_payload(&batch, &changed);
-                let peak = peak_of(|| drop(read_all(&changed, LIMIT)));
-                assert!(peak <= 2 * LIMIT + SMALL, "{name}: {peak} bytes for byte {at} ^ {flip:#x}");
+                let ((), taken) = peak(|| drop(read_all(&changed, LIMIT)));
+                assert!(taken <= 2 * LIMIT + SMALL, "{name}: {taken} bytes for byte {at} ^ {flip:#x}");
             }
         }
     }
@@ -307,60 +309,17 @@ fn bombs_do_not_go_off() {
     for codec in COMPRESSED {
         let mut bomb = Vec::new();
         compress(Compression::new(codec), &vec![0; 64 << 20], &mut bomb).unwrap();
-        let peak = peak_of(|| {
+        let ((), taken) = peak(|| {
             assert_eq!(decompress(codec, &bomb, LIMIT), Err(CompressionError::TooLarge { limit: LIMIT }));
         });
-        assert!(peak < 3 * LIMIT, "{codec:?} took {peak} bytes");
+        assert!(taken < 3 * LIMIT, "{codec:?} took {taken} bytes");
     }
     // A raw snappy block of nothing that claims 4 GiB, and one that claims what the limit would allow.
     let claim = decompress(Codec::Snappy, &[0xff, 0xff, 0xff, 0xff, 0x0f], LIMIT);
     assert_eq!(claim, Err(CompressionError::TooLarge { limit: LIMIT }));
-    let peak = peak_of(|| assert!(decompress(Codec::Snappy, &[0x80, 0x80, 0x40], LIMIT).is_err()));
-    assert!(peak < 1000, "{peak} bytes for a claim");
+    let ((), taken) = peak(|| assert!(decompress(Codec::Snappy, &[0x80, 0x80, 0x40], LIMIT).is_err()));
+    assert!(taken < 1000, "{taken} bytes for a claim");
     // A zstd frame that claims a window of 2 GiB.
-    let peak = peak_of(|| assert!(decompress(Codec::Zstd, b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00", LIMIT).is_ok()));
-    assert!(peak < 100_000, "{peak} bytes for a window");
+    let ((), taken) = peak(|| assert!(decompress(Codec::Zstd, b"\x28\xb5\x2f\xfd\x00\xa8\x01\x00\x00", LIMIT).is_ok()));
+    assert!(taken < 100_000, "{taken} bytes for a window");
 }
-
-// ---- what a closure allocates
-
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-/// The most that `work` had allocated at any time on this thread. (zstd's own context, in C, is not seen.)
-fn peak_of(work: impl FnOnce()) -> usize {
-    let before = LIVE.get();
-    PEAK.set(before);
-    work();
-    PEAK.get() - before
-}
-
-fn count(freed: usize, allocated: usize) {
-    // At the end of a thread its counters are gone; nobody asks then.
-    let _ = LIVE.try_with(|live| {
-        live.set(live.get().saturating_sub(freed).saturating_add(allocated));
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(live.get())));
-    });
-}
-
-// SAFETY: all of it is the system allocator's; counting touches only this thread's cells.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(0, layout.size());
-        // SAFETY: the caller's promise for this very call.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        count(layout.size(), 0);
-        // SAFETY: the caller's promise, and `alloc` had it from the system allocator.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;

@@ -1,77 +1,17 @@
 //! Bytes that no client would send: an error or a valid message, never a panic, never much more memory than the frame.
 
 mod common;
-
-use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-};
+#[path = "common/memory.rs"]
+mod memory;
 
 use bytes::Bytes;
-use common::{Random, vectors};
+use common::{Random, mutate, vectors};
 use felice_protocol::{
     api::{Message, Request, Visit, parse_request_header, visit},
+    messages::MetadataRequest,
     wire::Writer,
 };
-
-/// Counts what the current thread has allocated.
-struct Counting;
-
-thread_local! {
-    static LIVE: Cell<usize> = const { Cell::new(0) };
-    static PEAK: Cell<usize> = const { Cell::new(0) };
-}
-
-fn grow(bytes: usize) {
-    let live = LIVE.get().wrapping_add(bytes);
-    LIVE.set(live);
-    PEAK.set(PEAK.get().max(live));
-}
-
-fn shrink(bytes: usize) {
-    LIVE.set(LIVE.get().wrapping_sub(bytes));
-}
-
-// SAFETY: every call goes to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grow(layout.size());
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        shrink(layout.size());
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Old and new live side by side until the bytes are copied.
-        grow(size);
-        // SAFETY: as the caller promised.
-        let moved = unsafe { System.realloc(pointer, layout, size) };
-        shrink(layout.size());
-        moved
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How many bytes more than before were live at the worst moment.
-fn peak<T>(work: impl FnOnce() -> T) -> (T, usize) {
-    let before = LIVE.get();
-    PEAK.set(before);
-    let result = work();
-    (result, PEAK.get().saturating_sub(before))
-}
-
-/// The memory that decoding a frame may take: what arrays are allowed (16 bytes for each of the frame's, and 32 KiB), that
-/// again while one grows and moves, the copied strings, and an error.
-fn limit(frame: usize) -> usize {
-    (16 * frame + 32 * 1024) * 2 + frame + 1024
-}
+use memory::{decoding_limit as limit, peak};
 
 /// Decodes; what is valid must be encodable, or refused with an error.
 fn decode<T: Message>(body: &Bytes, version: i16) -> bool {
@@ -84,33 +24,6 @@ fn decode<T: Message>(body: &Bytes, version: i16) -> bool {
     // NaN is not equal to itself.
     assert!(again == message || format!("{again:?}") == format!("{message:?}"), "{again:?}\n{message:?}");
     true
-}
-
-/// Changes a few bytes, with a liking for those that make lengths wrong.
-fn mutate(body: &mut Vec<u8>, random: &mut Random) {
-    for _ in 0..1 + random.below(3) {
-        if body.is_empty() {
-            return;
-        }
-        let at = random.below(body.len());
-        match random.below(8) {
-            0 => body[at] ^= 1 << random.below(8),
-            1 => body[at] = random.next() as u8,
-            2 => body[at] = [0x00, 0x01, 0x7f, 0x80, 0xff][random.below(5)],
-            3 => body.truncate(at),
-            4 => body.insert(at, random.next() as u8),
-            5 => drop(body.remove(at)),
-            6 => {
-                let huge: [u8; 4] = [[0x7f, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0x7f], [0, 1, 0, 0]][random.below(3)];
-                let end = body.len().min(at + 4);
-                body[at..end].copy_from_slice(&huge[..end - at]);
-            }
-            _ => {
-                let copy = body[at..body.len().min(at + 16)].to_vec();
-                body.extend(copy);
-            }
-        }
-    }
 }
 
 #[test]
@@ -190,6 +103,25 @@ fn large_frames_of_nothing_take_no_more_memory_than_they_may() {
     }
 
     visit(&mut Monotone);
+}
+
+#[test]
+fn rows_of_tags_from_the_future_take_no_more_memory_than_they_may() {
+    // Metadata 9: a topic with an empty name, and tag 99 of no bytes, once and ten times.
+    for tags in [1, 10] {
+        let topic = [&[1, tags][..], &[99, 0].repeat(usize::from(tags))].concat();
+        for topics in [10_usize, 100, 500, 20_000] {
+            let mut body = bytes::BytesMut::new();
+            common::uvarint(topics as u32 + 1, &mut body);
+            body.extend_from_slice(&topic.repeat(topics));
+            body.extend_from_slice(&[0; 8]);
+            let body = body.freeze();
+            let (request, peak) = peak(|| MetadataRequest::decode(&body, 9));
+            assert!(peak <= limit(body.len()), "{topics} topics of {tags} tags, {} bytes, took {peak}", body.len());
+            assert!(request.is_ok() || topics > 10, "{request:?}");
+            assert!(request.is_err() || topics < 1000, "{topics} topics of {tags} tags fit");
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 //!
 //! The records of an uncompressed batch are walked. A compressed batch is opened only where its header cannot
 //! answer: keys on compacted topics, a lower timestamp limit, a timestamp that the header already shows to be bad (to
-//! name the records), or recompression. Otherwise its header is believed, where Kafka opens every batch.
+//! name the records), a max timestamp that is none of the records' because the batch pretends to have the broker's
+//! time, or recompression. Otherwise its header is believed, where Kafka opens every batch.
 //!
 //! Stricter than Kafka in two places. Bytes after the batch are refused even where they are no whole batch (Kafka
 //! drops them). Offset deltas must count from 0 (Kafka renumbers compressed batches and stores the others as they
@@ -248,12 +249,12 @@ fn check_header(header: &BatchHeader) -> Result<Codec, InvalidBatch> {
 /// Whether the header of a compressed batch answers every question that the topic asks.
 fn header_suffices(header: &BatchHeader, limits: &ProduceLimits) -> bool {
     let bounded_below = limits.timestamp_type == TimestampType::CreateTime && limits.before_max_ms != i64::MAX;
-    !limits.compacted && !bounded_below && judge_timestamp(header, header.max_timestamp, limits).is_none()
+    let pretender = header.timestamp_type() == TimestampType::LogAppendTime;
+    !limits.compacted && !bounded_below && !pretender && judge_timestamp(header, header.max_timestamp, limits).is_none()
 }
 
 /// Walks the records and returns their largest timestamp.
 fn check_records(header: &BatchHeader, record_bytes: &[u8], limits: &ProduceLimits) -> Result<i64, InvalidBatch> {
-    let append_time = header.timestamp_type() == TimestampType::LogAppendTime;
     let mut max_timestamp = NO_TIMESTAMP;
     let mut rejections = Vec::new();
     let views = RecordViews::new(header.record_count, record_bytes).map_err(InvalidBatch::from_batch)?;
@@ -262,10 +263,8 @@ fn check_records(header: &BatchHeader, record_bytes: &[u8], limits: &ProduceLimi
         if usize::try_from(view.offset_delta) != Ok(index) {
             return Err(InvalidBatch::OffsetDelta { index, offset_delta: view.offset_delta });
         }
-        let timestamp = match append_time {
-            true => header.max_timestamp,
-            false => header.base_timestamp.wrapping_add(view.timestamp_delta),
-        };
+        // Its own, even where the batch pretends to have the broker's: it is stored as CreateTime.
+        let timestamp = header.base_timestamp.wrapping_add(view.timestamp_delta);
         max_timestamp = max_timestamp.max(timestamp);
         let rejection = match limits.compacted && view.key.is_none() {
             true => Some(Rejection::NoKey),
@@ -506,6 +505,18 @@ mod tests {
         let lying = altered(three(Codec::None).build(), |h| h.max_timestamp = NOW + 999_999_999);
         let batch = whole(&check_produced(&lying, &limits()).unwrap());
         assert_eq!(batch.header().max_timestamp, NOW + 5);
+    }
+
+    #[test]
+    fn a_batch_that_pretends_to_have_the_brokers_time_gets_back_its_own() {
+        for codec in Codec::ALL {
+            let limits = limits();
+            let pretender = three(codec).log_append_time(NOW + 77).build();
+            let batch = whole(&check_produced(&pretender, &limits).unwrap());
+            assert_eq!(batch.header().timestamp_type(), TimestampType::CreateTime);
+            let latest = batch.records(1000).unwrap().map(|record| record.unwrap().timestamp).max();
+            assert_eq!(Some(batch.header().max_timestamp), latest, "{codec:?}");
+        }
     }
 
     #[test]

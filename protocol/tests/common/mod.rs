@@ -27,7 +27,7 @@ pub fn vectors() -> BTreeMap<Key, Vec<Bytes>> {
     vectors
 }
 
-fn unhex(hex: &str) -> Bytes {
+pub fn unhex(hex: &str) -> Bytes {
     let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
@@ -61,5 +61,32 @@ impl Random {
     /// True once in `of` times.
     pub fn once_in(&mut self, of: usize) -> bool {
         self.below(of) == 0
+    }
+}
+
+/// Changes a few bytes, with a liking for those that make lengths wrong.
+pub fn mutate(body: &mut Vec<u8>, random: &mut Random) {
+    for _ in 0..1 + random.below(3) {
+        if body.is_empty() {
+            return;
+        }
+        let at = random.below(body.len());
+        match random.below(8) {
+            0 => body[at] ^= 1 << random.below(8),
+            1 => body[at] = random.next() as u8,
+            2 => body[at] = [0x00, 0x01, 0x7f, 0x80, 0xff][random.below(5)],
+            3 => body.truncate(at),
+            4 => body.insert(at, random.next() as u8),
+            5 => drop(body.remove(at)),
+            6 => {
+                let huge: [u8; 4] = [[0x7f, 0xff, 0xff, 0xff], [0xff, 0xff, 0xff, 0x7f], [0, 1, 0, 0]][random.below(3)];
+                let end = body.len().min(at + 4);
+                body[at..end].copy_from_slice(&huge[..end - at]);
+            }
+            _ => {
+                let copy = body[at..body.len().min(at + 16)].to_vec();
+                body.extend(copy);
+            }
+        }
     }
 }

@@ -1,0 +1,8 @@
+//! Record batches and compressed data. What is done with them: `tests/bodies`.
+
+#![no_main]
+
+#[path = "../../tests/bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::batches(input));

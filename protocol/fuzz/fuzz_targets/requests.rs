@@ -1,0 +1,8 @@
+//! Requests, header and body. What is done with them: `tests/bodies`.
+
+#![no_main]
+
+#[path = "../../tests/bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| bodies::requests(input));
