@@ -11,6 +11,7 @@ import confluent_kafka
 from admin import admin_calls
 from crash import killed_in_between
 from data import every_codec, headers_nulls_and_sizes, made_again, timestamps, two_hundred_thousand
+from harness import snippet
 from harness.broker import Broker
 from harness.checks import passed, timed
 
@@ -26,6 +27,7 @@ def main():
                     with timed(part.__name__.replace("_", " ")):
                         part(broker)
             passed("the broker stops cleanly")
+            snippet.runs("confluent-kafka", "from confluent-kafka", [sys.executable])
         except Exception as failure:
             print(f"  FAIL {failure}", file=sys.stderr)
             traceback.print_exc()
