@@ -155,7 +155,7 @@ impl Field {
     pub fn write<T: Wire + PartialEq>(
         &self,
         value: &T,
-        default: impl FnOnce() -> T,
+        default: fn() -> T,
         w: &mut Writer,
         version: Version,
         name: &'static str,
@@ -177,7 +177,7 @@ impl Field {
 
     /// Whether a tagged field is written: where the version has it and it is not the default.
     #[inline]
-    pub fn is_written<T: PartialEq>(&self, value: &T, default: impl FnOnce() -> T, version: Version) -> bool {
+    pub fn is_written<T: PartialEq>(&self, value: &T, default: fn() -> T, version: Version) -> bool {
         self.tag.is_some() && self.versions.contains(version.number) && *value != default()
     }
 
