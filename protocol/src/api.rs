@@ -5,8 +5,6 @@
 //! versions, except ApiVersions, whose response header is always version 0: a client that asks in a version too new
 //! must be able to read the answer (KIP-511).
 
-#![deny(missing_docs)]
-
 use std::fmt;
 
 use bytes::Bytes;
@@ -53,7 +51,7 @@ pub trait Request: Message {
     type Response: Message;
 }
 
-/// Sees the types of every API that has messages here: see [`visit`].
+/// Sees the types of every API: see [`visit`].
 pub trait Visit {
     /// An API by its request.
     fn api<R: Request>(&mut self);
@@ -61,15 +59,14 @@ pub trait Visit {
 
 macro_rules! apis {
     ($(
-        $key:literal $name:ident $(($request:ident -> $response:ident))?
-        $($min:literal - $max:literal $(, flexible $flexible:literal +)?)?;
+        $key:literal $name:ident ($request:ident -> $response:ident)
+        $min:literal - $max:literal $(, flexible $flexible:literal +)?;
     )*) => {
-        /// Kafka's APIs by their keys. One without versions was removed from Kafka.
+        /// Kafka's APIs by their keys, those that Kafka 4 no longer has among them.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
         #[repr(i16)]
-        #[allow(missing_docs)]
         pub enum ApiKey {
-            $($name = $key,)*
+            $(#[doc = concat!("Key ", stringify!($key), ": [`", stringify!($request), "`].")] $name = $key,)*
         }
 
         impl ApiKey {
@@ -91,22 +88,22 @@ macro_rules! apis {
                 }
             }
 
-            /// The versions that Kafka's schema has; those with messages here can be encoded and decoded.
+            /// The versions that can be encoded and decoded: all that Kafka 3.9 or 4.4 has.
             pub const fn versions(self) -> Versions {
                 match self {
-                    $(ApiKey::$name => apis!(@versions $($min $max)?),)*
+                    $(ApiKey::$name => Versions::new($min, $max),)*
                 }
             }
 
             /// The first flexible version (KIP-482).
             pub const fn flexible_from(self) -> Option<i16> {
                 match self {
-                    $(ApiKey::$name => apis!(@flexible $($($flexible)?)?),)*
+                    $(ApiKey::$name => apis!(@flexible $($flexible)?),)*
                 }
             }
         }
 
-        $($(
+        $(
             impl Message for $request {
                 const API: ApiKey = ApiKey::$name;
                 const NAME: &'static str = stringify!($request);
@@ -120,16 +117,14 @@ macro_rules! apis {
             impl Request for $request {
                 type Response = $response;
             }
-        )?)*
+        )*
 
-        /// Shows the visitor every API that has messages here, by key.
+        /// Shows the visitor every API, by key.
         pub fn visit(visitor: &mut impl Visit) {
-            $($(visitor.api::<$request>();)?)*
+            $(visitor.api::<$request>();)*
         }
     };
 
-    (@versions) => { Versions::NONE };
-    (@versions $min:literal $max:literal) => { Versions::new($min, $max) };
     (@flexible) => { None };
     (@flexible $flexible:literal) => { Some($flexible) };
 }
@@ -139,97 +134,97 @@ apis! {
     1  Fetch (FetchRequest -> FetchResponse) 0-18, flexible 12+;
     2  ListOffsets (ListOffsetsRequest -> ListOffsetsResponse) 0-11, flexible 6+;
     3  Metadata (MetadataRequest -> MetadataResponse) 0-13, flexible 9+;
-    4  LeaderAndIsr;
-    5  StopReplica;
-    6  UpdateMetadata;
-    7  ControlledShutdown;
+    4  LeaderAndIsr (LeaderAndIsrRequest -> LeaderAndIsrResponse) 0-7, flexible 4+;
+    5  StopReplica (StopReplicaRequest -> StopReplicaResponse) 0-4, flexible 2+;
+    6  UpdateMetadata (UpdateMetadataRequest -> UpdateMetadataResponse) 0-8, flexible 6+;
+    7  ControlledShutdown (ControlledShutdownRequest -> ControlledShutdownResponse) 0-3, flexible 3+;
     8  OffsetCommit (OffsetCommitRequest -> OffsetCommitResponse) 0-10, flexible 8+;
     9  OffsetFetch (OffsetFetchRequest -> OffsetFetchResponse) 0-10, flexible 6+;
     10 FindCoordinator (FindCoordinatorRequest -> FindCoordinatorResponse) 0-6, flexible 3+;
     11 JoinGroup (JoinGroupRequest -> JoinGroupResponse) 0-9, flexible 6+;
-    12 Heartbeat 0-4, flexible 4+;
-    13 LeaveGroup 0-5, flexible 4+;
-    14 SyncGroup 0-5, flexible 4+;
-    15 DescribeGroups 0-6, flexible 5+;
-    16 ListGroups 0-5, flexible 3+;
+    12 Heartbeat (HeartbeatRequest -> HeartbeatResponse) 0-4, flexible 4+;
+    13 LeaveGroup (LeaveGroupRequest -> LeaveGroupResponse) 0-5, flexible 4+;
+    14 SyncGroup (SyncGroupRequest -> SyncGroupResponse) 0-5, flexible 4+;
+    15 DescribeGroups (DescribeGroupsRequest -> DescribeGroupsResponse) 0-6, flexible 5+;
+    16 ListGroups (ListGroupsRequest -> ListGroupsResponse) 0-5, flexible 3+;
     17 SaslHandshake (SaslHandshakeRequest -> SaslHandshakeResponse) 0-1;
     18 ApiVersions (ApiVersionsRequest -> ApiVersionsResponse) 0-5, flexible 3+;
     19 CreateTopics (CreateTopicsRequest -> CreateTopicsResponse) 0-7, flexible 5+;
     20 DeleteTopics (DeleteTopicsRequest -> DeleteTopicsResponse) 0-6, flexible 4+;
-    21 DeleteRecords 0-2, flexible 2+;
+    21 DeleteRecords (DeleteRecordsRequest -> DeleteRecordsResponse) 0-2, flexible 2+;
     22 InitProducerId (InitProducerIdRequest -> InitProducerIdResponse) 0-6, flexible 2+;
     23 OffsetForLeaderEpoch (OffsetForLeaderEpochRequest -> OffsetForLeaderEpochResponse) 0-4, flexible 4+;
-    24 AddPartitionsToTxn 0-5, flexible 3+;
-    25 AddOffsetsToTxn 0-4, flexible 3+;
-    26 EndTxn 0-5, flexible 3+;
-    27 WriteTxnMarkers 1-2, flexible 1+;
-    28 TxnOffsetCommit 0-6, flexible 3+;
-    29 DescribeAcls 1-3, flexible 2+;
-    30 CreateAcls 1-3, flexible 2+;
-    31 DeleteAcls 1-3, flexible 2+;
+    24 AddPartitionsToTxn (AddPartitionsToTxnRequest -> AddPartitionsToTxnResponse) 0-5, flexible 3+;
+    25 AddOffsetsToTxn (AddOffsetsToTxnRequest -> AddOffsetsToTxnResponse) 0-4, flexible 3+;
+    26 EndTxn (EndTxnRequest -> EndTxnResponse) 0-5, flexible 3+;
+    27 WriteTxnMarkers (WriteTxnMarkersRequest -> WriteTxnMarkersResponse) 0-2, flexible 1+;
+    28 TxnOffsetCommit (TxnOffsetCommitRequest -> TxnOffsetCommitResponse) 0-6, flexible 3+;
+    29 DescribeAcls (DescribeAclsRequest -> DescribeAclsResponse) 0-3, flexible 2+;
+    30 CreateAcls (CreateAclsRequest -> CreateAclsResponse) 0-3, flexible 2+;
+    31 DeleteAcls (DeleteAclsRequest -> DeleteAclsResponse) 0-3, flexible 2+;
     32 DescribeConfigs (DescribeConfigsRequest -> DescribeConfigsResponse) 0-4, flexible 4+;
-    33 AlterConfigs 0-2, flexible 2+;
-    34 AlterReplicaLogDirs 1-2, flexible 2+;
-    35 DescribeLogDirs 1-5, flexible 2+;
+    33 AlterConfigs (AlterConfigsRequest -> AlterConfigsResponse) 0-2, flexible 2+;
+    34 AlterReplicaLogDirs (AlterReplicaLogDirsRequest -> AlterReplicaLogDirsResponse) 0-2, flexible 2+;
+    35 DescribeLogDirs (DescribeLogDirsRequest -> DescribeLogDirsResponse) 0-5, flexible 2+;
     36 SaslAuthenticate (SaslAuthenticateRequest -> SaslAuthenticateResponse) 0-2, flexible 2+;
     37 CreatePartitions (CreatePartitionsRequest -> CreatePartitionsResponse) 0-3, flexible 2+;
-    38 CreateDelegationToken 1-3, flexible 2+;
-    39 RenewDelegationToken 1-2, flexible 2+;
-    40 ExpireDelegationToken 1-2, flexible 2+;
-    41 DescribeDelegationToken 1-3, flexible 2+;
-    42 DeleteGroups 0-3, flexible 2+;
-    43 ElectLeaders 0-2, flexible 2+;
+    38 CreateDelegationToken (CreateDelegationTokenRequest -> CreateDelegationTokenResponse) 0-3, flexible 2+;
+    39 RenewDelegationToken (RenewDelegationTokenRequest -> RenewDelegationTokenResponse) 0-2, flexible 2+;
+    40 ExpireDelegationToken (ExpireDelegationTokenRequest -> ExpireDelegationTokenResponse) 0-2, flexible 2+;
+    41 DescribeDelegationToken (DescribeDelegationTokenRequest -> DescribeDelegationTokenResponse) 0-3, flexible 2+;
+    42 DeleteGroups (DeleteGroupsRequest -> DeleteGroupsResponse) 0-3, flexible 2+;
+    43 ElectLeaders (ElectLeadersRequest -> ElectLeadersResponse) 0-2, flexible 2+;
     44 IncrementalAlterConfigs (IncrementalAlterConfigsRequest -> IncrementalAlterConfigsResponse) 0-1, flexible 1+;
-    45 AlterPartitionReassignments 0-1, flexible 0+;
-    46 ListPartitionReassignments 0-0, flexible 0+;
+    45 AlterPartitionReassignments (AlterPartitionReassignmentsRequest -> AlterPartitionReassignmentsResponse) 0-1, flexible 0+;
+    46 ListPartitionReassignments (ListPartitionReassignmentsRequest -> ListPartitionReassignmentsResponse) 0-0, flexible 0+;
     47 OffsetDelete (OffsetDeleteRequest -> OffsetDeleteResponse) 0-0;
     48 DescribeClientQuotas (DescribeClientQuotasRequest -> DescribeClientQuotasResponse) 0-1, flexible 1+;
     49 AlterClientQuotas (AlterClientQuotasRequest -> AlterClientQuotasResponse) 0-1, flexible 1+;
-    50 DescribeUserScramCredentials 0-0, flexible 0+;
-    51 AlterUserScramCredentials 0-0, flexible 0+;
-    52 Vote 0-2, flexible 0+;
-    53 BeginQuorumEpoch 0-1, flexible 1+;
-    54 EndQuorumEpoch 0-1, flexible 1+;
-    55 DescribeQuorum 0-2, flexible 0+;
-    56 AlterPartition 2-3, flexible 0+;
-    57 UpdateFeatures 0-2, flexible 0+;
-    58 Envelope 0-0, flexible 0+;
-    59 FetchSnapshot 0-1, flexible 0+;
+    50 DescribeUserScramCredentials (DescribeUserScramCredentialsRequest -> DescribeUserScramCredentialsResponse) 0-0, flexible 0+;
+    51 AlterUserScramCredentials (AlterUserScramCredentialsRequest -> AlterUserScramCredentialsResponse) 0-0, flexible 0+;
+    52 Vote (VoteRequest -> VoteResponse) 0-2, flexible 0+;
+    53 BeginQuorumEpoch (BeginQuorumEpochRequest -> BeginQuorumEpochResponse) 0-1, flexible 1+;
+    54 EndQuorumEpoch (EndQuorumEpochRequest -> EndQuorumEpochResponse) 0-1, flexible 1+;
+    55 DescribeQuorum (DescribeQuorumRequest -> DescribeQuorumResponse) 0-2, flexible 0+;
+    56 AlterPartition (AlterPartitionRequest -> AlterPartitionResponse) 0-3, flexible 0+;
+    57 UpdateFeatures (UpdateFeaturesRequest -> UpdateFeaturesResponse) 0-2, flexible 0+;
+    58 Envelope (EnvelopeRequest -> EnvelopeResponse) 0-0, flexible 0+;
+    59 FetchSnapshot (FetchSnapshotRequest -> FetchSnapshotResponse) 0-1, flexible 0+;
     60 DescribeCluster (DescribeClusterRequest -> DescribeClusterResponse) 0-2, flexible 0+;
-    61 DescribeProducers 0-0, flexible 0+;
-    62 BrokerRegistration 0-4, flexible 0+;
-    63 BrokerHeartbeat 0-2, flexible 0+;
-    64 UnregisterBroker 0-0, flexible 0+;
-    65 DescribeTransactions 0-0, flexible 0+;
-    66 ListTransactions 0-2, flexible 0+;
-    67 AllocateProducerIds 0-0, flexible 0+;
+    61 DescribeProducers (DescribeProducersRequest -> DescribeProducersResponse) 0-0, flexible 0+;
+    62 BrokerRegistration (BrokerRegistrationRequest -> BrokerRegistrationResponse) 0-4, flexible 0+;
+    63 BrokerHeartbeat (BrokerHeartbeatRequest -> BrokerHeartbeatResponse) 0-2, flexible 0+;
+    64 UnregisterBroker (UnregisterBrokerRequest -> UnregisterBrokerResponse) 0-0, flexible 0+;
+    65 DescribeTransactions (DescribeTransactionsRequest -> DescribeTransactionsResponse) 0-0, flexible 0+;
+    66 ListTransactions (ListTransactionsRequest -> ListTransactionsResponse) 0-2, flexible 0+;
+    67 AllocateProducerIds (AllocateProducerIdsRequest -> AllocateProducerIdsResponse) 0-0, flexible 0+;
     68 ConsumerGroupHeartbeat (ConsumerGroupHeartbeatRequest -> ConsumerGroupHeartbeatResponse) 0-1, flexible 0+;
     69 ConsumerGroupDescribe (ConsumerGroupDescribeRequest -> ConsumerGroupDescribeResponse) 0-1, flexible 0+;
-    70 ControllerRegistration 0-0, flexible 0+;
-    71 GetTelemetrySubscriptions 0-0, flexible 0+;
-    72 PushTelemetry 0-0, flexible 0+;
-    73 AssignReplicasToDirs 0-0, flexible 0+;
-    74 ListConfigResources 0-1, flexible 0+;
+    70 ControllerRegistration (ControllerRegistrationRequest -> ControllerRegistrationResponse) 0-0, flexible 0+;
+    71 GetTelemetrySubscriptions (GetTelemetrySubscriptionsRequest -> GetTelemetrySubscriptionsResponse) 0-0, flexible 0+;
+    72 PushTelemetry (PushTelemetryRequest -> PushTelemetryResponse) 0-0, flexible 0+;
+    73 AssignReplicasToDirs (AssignReplicasToDirsRequest -> AssignReplicasToDirsResponse) 0-0, flexible 0+;
+    74 ListConfigResources (ListConfigResourcesRequest -> ListConfigResourcesResponse) 0-1, flexible 0+;
     75 DescribeTopicPartitions (DescribeTopicPartitionsRequest -> DescribeTopicPartitionsResponse) 0-0, flexible 0+;
-    76 ShareGroupHeartbeat 1-1, flexible 0+;
-    77 ShareGroupDescribe 1-1, flexible 0+;
-    78 ShareFetch 1-2, flexible 0+;
-    79 ShareAcknowledge 1-2, flexible 0+;
+    76 ShareGroupHeartbeat (ShareGroupHeartbeatRequest -> ShareGroupHeartbeatResponse) 0-1, flexible 0+;
+    77 ShareGroupDescribe (ShareGroupDescribeRequest -> ShareGroupDescribeResponse) 0-1, flexible 0+;
+    78 ShareFetch (ShareFetchRequest -> ShareFetchResponse) 0-2, flexible 0+;
+    79 ShareAcknowledge (ShareAcknowledgeRequest -> ShareAcknowledgeResponse) 0-2, flexible 0+;
     80 AddRaftVoter (AddRaftVoterRequest -> AddRaftVoterResponse) 0-1, flexible 0+;
-    81 RemoveRaftVoter 0-0, flexible 0+;
-    82 UpdateRaftVoter 0-0, flexible 0+;
-    83 InitializeShareGroupState 0-0, flexible 0+;
-    84 ReadShareGroupState 0-0, flexible 0+;
-    85 WriteShareGroupState 0-1, flexible 0+;
-    86 DeleteShareGroupState 0-0, flexible 0+;
-    87 ReadShareGroupStateSummary 0-1, flexible 0+;
+    81 RemoveRaftVoter (RemoveRaftVoterRequest -> RemoveRaftVoterResponse) 0-0, flexible 0+;
+    82 UpdateRaftVoter (UpdateRaftVoterRequest -> UpdateRaftVoterResponse) 0-0, flexible 0+;
+    83 InitializeShareGroupState (InitializeShareGroupStateRequest -> InitializeShareGroupStateResponse) 0-0, flexible 0+;
+    84 ReadShareGroupState (ReadShareGroupStateRequest -> ReadShareGroupStateResponse) 0-0, flexible 0+;
+    85 WriteShareGroupState (WriteShareGroupStateRequest -> WriteShareGroupStateResponse) 0-1, flexible 0+;
+    86 DeleteShareGroupState (DeleteShareGroupStateRequest -> DeleteShareGroupStateResponse) 0-0, flexible 0+;
+    87 ReadShareGroupStateSummary (ReadShareGroupStateSummaryRequest -> ReadShareGroupStateSummaryResponse) 0-1, flexible 0+;
     88 StreamsGroupHeartbeat (StreamsGroupHeartbeatRequest -> StreamsGroupHeartbeatResponse) 0-1, flexible 0+;
     89 StreamsGroupDescribe (StreamsGroupDescribeRequest -> StreamsGroupDescribeResponse) 0-1, flexible 0+;
-    90 DescribeShareGroupOffsets 0-1, flexible 0+;
-    91 AlterShareGroupOffsets 0-0, flexible 0+;
-    92 DeleteShareGroupOffsets 0-0, flexible 0+;
-    93 StreamsGroupTopologyDescriptionUpdate 0-0, flexible 0+;
-    94 UnregisterController 0-0, flexible 0+;
+    90 DescribeShareGroupOffsets (DescribeShareGroupOffsetsRequest -> DescribeShareGroupOffsetsResponse) 0-1, flexible 0+;
+    91 AlterShareGroupOffsets (AlterShareGroupOffsetsRequest -> AlterShareGroupOffsetsResponse) 0-0, flexible 0+;
+    92 DeleteShareGroupOffsets (DeleteShareGroupOffsetsRequest -> DeleteShareGroupOffsetsResponse) 0-0, flexible 0+;
+    93 StreamsGroupTopologyDescriptionUpdate (StreamsGroupTopologyDescriptionUpdateRequest -> StreamsGroupTopologyDescriptionUpdateResponse) 0-0, flexible 0+;
+    94 UnregisterController (UnregisterControllerRequest -> UnregisterControllerResponse) 0-0, flexible 0+;
 }
 
 impl ApiKey {
@@ -248,6 +243,11 @@ impl ApiKey {
 
     const fn version(self, number: i16) -> Version {
         Version { number, flexible: self.is_flexible(number) }
+    }
+
+    /// Whether its request header has a client id in this version: all but one have (request header version 0).
+    const fn has_client_id(self, version: i16) -> bool {
+        !matches!(self, ApiKey::ControlledShutdown) || version > 0
     }
 
     /// Whether its response header ends with tagged fields in this version.
@@ -310,9 +310,7 @@ pub fn parse_request_header(frame: &Bytes) -> Result<(RequestHeader, Bytes), Hea
     let Some(api) = ApiKey::from_code(api_key) else {
         return Err(HeaderError::UnknownApiKey { api_key, api_version, correlation_id });
     };
-    // The one request whose header had no client id.
-    let bare = api == ApiKey::ControlledShutdown && api_version == 0;
-    let client_id = if bare { None } else { client_id(&mut input, cx)? };
+    let client_id = if api.has_client_id(api_version) { client_id(&mut input, cx)? } else { None };
     if api.is_flexible(api_version) {
         (input, ()) = skip_tags(input).map_err(in_request_header)?;
     }
@@ -401,7 +399,9 @@ pub fn write_request<T: Request>(
         T::API.code().write(w, CLASSIC)?;
         version.write(w, CLASSIC)?;
         correlation_id.write(w, CLASSIC)?;
-        client_id.map(str::to_owned).write(w, CLASSIC).map_err(|error| error.within("client_id"))?;
+        if T::API.has_client_id(version) {
+            client_id.map(str::to_owned).write(w, CLASSIC).map_err(|error| error.within("client_id"))?;
+        }
         if T::API.is_flexible(version) {
             w.put_uvarint(0);
         }
@@ -457,7 +457,6 @@ mod tests {
         }
         assert_eq!(ApiKey::from_code(95), None);
         assert_eq!(ApiKey::DescribeTopicPartitions.to_string(), "DescribeTopicPartitions");
-        assert!(ApiKey::LeaderAndIsr.versions().is_empty());
     }
 
     #[test]
@@ -486,6 +485,17 @@ mod tests {
         tagged.splice(12..13, *b"\x01\x05\x02ab");
         let (header, body) = parse_request_header(&Bytes::from(tagged)).unwrap();
         assert_eq!((header.client_id.as_deref(), body), (Some("me"), frame.slice(13..)));
+    }
+
+    #[test]
+    fn one_header_of_old_has_no_client_id() {
+        let request = ControlledShutdownRequest { broker_id: 7, ..ControlledShutdownRequest::default() };
+        let bare = body_of(&write_request(1, 0, Some("me"), &request).unwrap());
+        assert_eq!(bare[..], *b"\x00\x07\x00\x00\x00\x00\x00\x01\x00\x00\x00\x07");
+        let (header, body) = parse_request_header(&bare).unwrap();
+        assert_eq!((header.client_id, ControlledShutdownRequest::decode(&body, 0)), (None, Ok(request.clone())));
+        let usual = body_of(&write_request(1, 1, Some("me"), &request).unwrap());
+        assert_eq!(parse_request_header(&usual).unwrap().0.client_id.as_deref(), Some("me"));
     }
 
     #[test]

@@ -7,9 +7,8 @@ macro_rules! error_codes {
         /// What an `error_code` on the wire means.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         #[repr(i16)]
-        #[allow(missing_docs)]
         pub enum ErrorCode {
-            $($variant = $code,)*
+            $(#[doc = concat!("`", stringify!($name), "` (", stringify!($code), ")")] $variant = $code,)*
         }
 
         impl ErrorCode {

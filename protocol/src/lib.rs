@@ -2,6 +2,8 @@
 //!
 //! The crate does no I/O and knows nothing of a broker.
 
+#![warn(missing_docs)]
+
 pub mod api;
 pub mod error;
 pub mod messages;

@@ -27,9 +27,10 @@
 //! `= value` is the default: what a decoded struct holds where the version has no such field, or the tag is absent. Where
 //! nothing is said it is the type's own: 0, empty, null.
 //!
+//! A comment before a struct or a field becomes its documentation. A struct must have one where the crate asks for that;
+//! a field's name and the protocol guide may say enough.
+//!
 //! [`stored!`](crate::stored!) gives such a struct a key and versions of its own, for what is kept in logs.
-
-#![deny(missing_docs)]
 
 use bytes::Bytes;
 
@@ -408,7 +409,7 @@ macro_rules! schema {
         $(#[$meta])*
         #[derive(Debug, Clone, PartialEq)]
         pub struct $name {
-            $($(#[$field_meta])* pub $field: $ty,)*
+            $($(#[$field_meta])* #[allow(missing_docs)] pub $field: $ty,)*
             /// Tagged fields that came with it and that this version does not know.
             pub unknown_tags: $crate::schema::UnknownTags,
         }

@@ -12,6 +12,7 @@ impl Uuid {
     /// All zero: "no id" on the wire.
     pub const ZERO: Uuid = Uuid([0; 16]);
 
+    /// Whether it is [`Uuid::ZERO`], which means none.
     pub fn is_zero(self) -> bool {
         self == Uuid::ZERO
     }

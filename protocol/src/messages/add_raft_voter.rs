@@ -7,6 +7,7 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     AddRaftVoterRequest {
         cluster_id: Option<String>,
         timeout_ms: i32,
@@ -16,12 +17,14 @@ schema! {
         ack_when_committed: bool [1+] = true,
     }
 
+    /// One of the voter's listeners.
     Listener {
         name: String,
         host: String,
         port: u16,
     }
 
+    /// The response: see the [module](self).
     AddRaftVoterResponse {
         throttle_time_ms: i32,
         error_code: i16,

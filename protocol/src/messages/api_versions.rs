@@ -13,6 +13,7 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     ApiVersionsRequest {
         client_software_name: String [3+, ignorable],
         client_software_version: String [3+, ignorable],
@@ -20,6 +21,7 @@ schema! {
         node_id: i32 [5+, ignorable] = -1,
     }
 
+    /// The response: see the [module](self).
     ApiVersionsResponse {
         error_code: i16,
         api_keys: Vec<ApiVersion>,
@@ -30,18 +32,21 @@ schema! {
         zk_migration_ready: bool [3+, tag 3, ignorable],
     }
 
+    /// An API that the broker serves, from version to version.
     ApiVersion {
         api_key: i16,
         min_version: i16,
         max_version: i16,
     }
 
+    /// A feature, and the levels that the broker knows.
     SupportedFeatureKey {
         name: String,
         min_version: i16,
         max_version: i16,
     }
 
+    /// A feature, and the level that the cluster has.
     FinalizedFeatureKey {
         name: String,
         max_version_level: i16,

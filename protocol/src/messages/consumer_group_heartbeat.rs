@@ -8,9 +8,11 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     ConsumerGroupHeartbeatRequest {
         group_id: String,
         member_id: String,
+        /// 0 joins, -1 leaves, -2 leaves as a static member that will come back.
         member_epoch: i32,
         instance_id: Option<String>,
         rack_id: Option<String>,
@@ -21,11 +23,13 @@ schema! {
         topic_partitions: Option<Vec<TopicPartitions>>,
     }
 
+    /// Partitions of a topic.
     TopicPartitions {
         topic_id: Uuid,
         partitions: Vec<i32>,
     }
 
+    /// The response: see the [module](self).
     ConsumerGroupHeartbeatResponse {
         throttle_time_ms: i32,
         error_code: i16,
@@ -36,6 +40,7 @@ schema! {
         assignment: Option<Assignment>,
     }
 
+    /// What a member has.
     Assignment {
         topic_partitions: Vec<TopicPartitions>,
     }

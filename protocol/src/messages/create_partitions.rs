@@ -9,27 +9,32 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     CreatePartitionsRequest {
         topics: Vec<CreatePartitionsTopic>,
         timeout_ms: i32,
         validate_only: bool,
     }
 
+    /// A topic, and how many partitions it shall have.
     CreatePartitionsTopic {
         name: String,
         count: i32,
         assignments: Option<Vec<CreatePartitionsAssignment>>,
     }
 
+    /// The brokers that shall have a new partition.
     CreatePartitionsAssignment {
         broker_ids: Vec<i32>,
     }
 
+    /// The response: see the [module](self).
     CreatePartitionsResponse {
         throttle_time_ms: i32,
         results: Vec<CreatePartitionsTopicResult>,
     }
 
+    /// What became of a topic.
     CreatePartitionsTopicResult {
         name: String,
         error_code: i16,

@@ -13,12 +13,14 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     CreateTopicsRequest {
         topics: Vec<CreatableTopic>,
         timeout_ms: i32 = 60000,
         validate_only: bool [1+],
     }
 
+    /// A topic to create. -1 partitions or replicas: see `assignments`, or the broker's defaults.
     CreatableTopic {
         name: String,
         num_partitions: i32,
@@ -27,21 +29,25 @@ schema! {
         configs: Vec<CreatableTopicConfig>,
     }
 
+    /// The brokers that shall have a partition, the preferred leader first.
     CreatableReplicaAssignment {
         partition_index: i32,
         broker_ids: Vec<i32>,
     }
 
+    /// A setting.
     CreatableTopicConfig {
         name: String,
         value: Option<String>,
     }
 
+    /// The response: see the [module](self).
     CreateTopicsResponse {
         throttle_time_ms: i32 [2+, ignorable],
         topics: Vec<CreatableTopicResult>,
     }
 
+    /// What became of a topic.
     CreatableTopicResult {
         name: String,
         topic_id: Uuid [7+, ignorable],
@@ -53,6 +59,7 @@ schema! {
         configs: Option<Vec<CreatableTopicConfigs>> [5+, ignorable],
     }
 
+    /// A setting of the new topic.
     CreatableTopicConfigs {
         name: String,
         value: Option<String>,

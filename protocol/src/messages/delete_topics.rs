@@ -12,22 +12,26 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     DeleteTopicsRequest {
         topics: Vec<DeleteTopicState> [6+],
         topic_names: Vec<String> [0-5, ignorable],
         timeout_ms: i32,
     }
 
+    /// A topic, by name or by id.
     DeleteTopicState {
         name: Option<String>,
         topic_id: Uuid,
     }
 
+    /// The response: see the [module](self).
     DeleteTopicsResponse {
         throttle_time_ms: i32 [1+, ignorable],
         responses: Vec<DeletableTopicResult>,
     }
 
+    /// What became of a topic.
     DeletableTopicResult {
         name: Option<String> [0+, null 6+],
         topic_id: Uuid [6+, ignorable],

@@ -8,12 +8,15 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     DescribeClusterRequest {
         include_cluster_authorized_operations: bool,
+        /// 1 brokers, 2 controllers.
         endpoint_type: i8 [1+] = 1,
         include_fenced_brokers: bool [2+],
     }
 
+    /// The response: see the [module](self).
     DescribeClusterResponse {
         throttle_time_ms: i32,
         error_code: i16,
@@ -22,9 +25,11 @@ schema! {
         cluster_id: String,
         controller_id: i32 = -1,
         brokers: Vec<DescribeClusterBroker>,
+        /// One bit for each operation, by its number in ACLs; `i32::MIN` where not asked for.
         cluster_authorized_operations: i32 = i32::MIN,
     }
 
+    /// A broker or controller.
     DescribeClusterBroker {
         broker_id: i32,
         host: String,

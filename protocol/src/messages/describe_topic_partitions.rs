@@ -6,27 +6,32 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     DescribeTopicPartitionsRequest {
         topics: Vec<TopicRequest>,
         response_partition_limit: i32 = 2000,
         cursor: Option<Cursor>,
     }
 
+    /// A topic to describe.
     TopicRequest {
         name: String,
     }
 
+    /// The first topic and partition of a page.
     Cursor {
         topic_name: String,
         partition_index: i32,
     }
 
+    /// The response: see the [module](self).
     DescribeTopicPartitionsResponse {
         throttle_time_ms: i32,
         topics: Vec<DescribeTopicPartitionsResponseTopic>,
         next_cursor: Option<Cursor>,
     }
 
+    /// A topic and its partitions.
     DescribeTopicPartitionsResponseTopic {
         error_code: i16,
         name: Option<String>,
@@ -36,6 +41,7 @@ schema! {
         topic_authorized_operations: i32 = i32::MIN,
     }
 
+    /// A partition's leader and replicas.
     DescribeTopicPartitionsResponsePartition {
         error_code: i16,
         partition_index: i32,

@@ -28,6 +28,7 @@
 use crate::{Uuid, schema, wire::Records};
 
 schema! {
+    /// The request: see the [module](self).
     FetchRequest {
         cluster_id: Option<String> [12+, tag 0, ignorable],
         replica_id: i32 [0-14] = -1,
@@ -35,25 +36,31 @@ schema! {
         max_wait_ms: i32,
         min_bytes: i32,
         max_bytes: i32 [3+, ignorable] = i32::MAX,
+        /// 0 read_uncommitted, 1 read_committed.
         isolation_level: i8 [4+, ignorable],
+        /// 0 for a new session or none.
         session_id: i32 [7+, ignorable],
+        /// 0 opens a session; -1 closes it, or asks without one.
         session_epoch: i32 [7+, ignorable] = -1,
         topics: Vec<FetchTopic>,
         forgotten_topics_data: Vec<ForgottenTopic> [7+],
         rack_id: String [11+, ignorable],
     }
 
+    /// Who fetches: a follower, or -1.
     ReplicaState {
         replica_id: i32 = -1,
         replica_epoch: i64 = -1,
     }
 
+    /// A topic to read.
     FetchTopic {
         topic: String [0-12, ignorable],
         topic_id: Uuid [13+, ignorable],
         partitions: Vec<FetchPartition>,
     }
 
+    /// A partition to read, and from where on.
     FetchPartition {
         partition: i32,
         current_leader_epoch: i32 [9+, ignorable] = -1,
@@ -65,12 +72,14 @@ schema! {
         high_watermark: i64 [18+, tag 1, ignorable] = i64::MAX,
     }
 
+    /// Partitions that leave the session.
     ForgottenTopic {
         topic: String [7-12, ignorable],
         topic_id: Uuid [13+, ignorable],
         partitions: Vec<i32>,
     }
 
+    /// The response: see the [module](self).
     FetchResponse {
         throttle_time_ms: i32 [1+, ignorable],
         error_code: i16 [7+, ignorable],
@@ -79,12 +88,14 @@ schema! {
         node_endpoints: Vec<NodeEndpoint> [16+, tag 0],
     }
 
+    /// A topic's records.
     FetchableTopicResponse {
         topic: String [0-12, ignorable],
         topic_id: Uuid [13+, ignorable],
         partitions: Vec<PartitionData>,
     }
 
+    /// A partition's records, and how far it has come.
     PartitionData {
         partition_index: i32,
         error_code: i16,
@@ -99,26 +110,31 @@ schema! {
         records: Option<Records>,
     }
 
+    /// Where the follower's log diverged: the leader's largest epoch up to the follower's last, and its end.
     EpochEndOffset {
         epoch: i32 = -1,
         end_offset: i64 = -1,
     }
 
+    /// Who leads.
     LeaderIdAndEpoch {
         leader_id: i32 = -1,
         leader_epoch: i32 = -1,
     }
 
+    /// The snapshot that the follower must read first.
     SnapshotId {
         end_offset: i64 = -1,
         epoch: i32 = -1,
     }
 
+    /// A transaction that the reader must leave out, from its first offset to its marker.
     AbortedTransaction {
         producer_id: i64,
         first_offset: i64,
     }
 
+    /// Where a leader is.
     NodeEndpoint {
         node_id: i32,
         host: String,

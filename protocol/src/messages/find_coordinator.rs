@@ -13,12 +13,15 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     FindCoordinatorRequest {
         key: String [0-3],
+        /// 0 group, 1 transactional id, 2 share partition (`group:topic id:partition`).
         key_type: i8 [1+],
         coordinator_keys: Vec<String> [4+],
     }
 
+    /// The response: see the [module](self).
     FindCoordinatorResponse {
         throttle_time_ms: i32 [1+, ignorable],
         error_code: i16 [0-3],
@@ -29,6 +32,7 @@ schema! {
         coordinators: Vec<Coordinator> [4+],
     }
 
+    /// A key, and the broker that coordinates it.
     Coordinator {
         key: String,
         node_id: i32,

@@ -12,6 +12,7 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     InitProducerIdRequest {
         transactional_id: Option<String>,
         transaction_timeout_ms: i32,
@@ -21,6 +22,7 @@ schema! {
         keep_prepared_txn: bool [6+],
     }
 
+    /// The response: see the [module](self).
     InitProducerIdResponse {
         throttle_time_ms: i32,
         error_code: i16,

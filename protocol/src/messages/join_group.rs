@@ -16,6 +16,7 @@ use bytes::Bytes;
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     JoinGroupRequest {
         group_id: String,
         session_timeout_ms: i32,
@@ -27,11 +28,13 @@ schema! {
         reason: Option<String> [8+, ignorable],
     }
 
+    /// A protocol that the member knows, and what it says in it: not for the broker to read.
     JoinGroupRequestProtocol {
         name: String,
         metadata: Bytes,
     }
 
+    /// The response: see the [module](self).
     JoinGroupResponse {
         throttle_time_ms: i32 [2+, ignorable],
         error_code: i16,
@@ -44,6 +47,7 @@ schema! {
         members: Vec<JoinGroupResponseMember>,
     }
 
+    /// A member, as the leader sees it.
     JoinGroupResponseMember {
         member_id: String,
         group_instance_id: Option<String> [5+, ignorable],

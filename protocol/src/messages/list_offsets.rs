@@ -20,18 +20,23 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     ListOffsetsRequest {
+        /// A follower, or -1.
         replica_id: i32,
+        /// 0 read_uncommitted, 1 read_committed.
         isolation_level: i8 [2+],
         topics: Vec<ListOffsetsTopic>,
         timeout_ms: i32 [10+, ignorable],
     }
 
+    /// A topic to look into.
     ListOffsetsTopic {
         name: String,
         partitions: Vec<ListOffsetsPartition>,
     }
 
+    /// A partition to look into, and at which timestamp.
     ListOffsetsPartition {
         partition_index: i32,
         current_leader_epoch: i32 [4+, ignorable] = -1,
@@ -39,16 +44,19 @@ schema! {
         max_num_offsets: i32 [0] = 1,
     }
 
+    /// The response: see the [module](self).
     ListOffsetsResponse {
         throttle_time_ms: i32 [2+, ignorable],
         topics: Vec<ListOffsetsTopicResponse>,
     }
 
+    /// A topic's offsets.
     ListOffsetsTopicResponse {
         name: String,
         partitions: Vec<ListOffsetsPartitionResponse>,
     }
 
+    /// A partition's offset, and its record's timestamp; -1 where there is none.
     ListOffsetsPartitionResponse {
         partition_index: i32,
         error_code: i16,

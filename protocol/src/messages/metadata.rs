@@ -21,6 +21,7 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     MetadataRequest {
         topics: Option<Vec<MetadataRequestTopic>> [0+, null 1+],
         allow_auto_topic_creation: bool [4+] = true,
@@ -28,11 +29,13 @@ schema! {
         include_topic_authorized_operations: bool [8+],
     }
 
+    /// A topic to describe, by name or by id.
     MetadataRequestTopic {
         topic_id: Uuid [10+, ignorable],
         name: Option<String> [0+, null 10+],
     }
 
+    /// The response: see the [module](self).
     MetadataResponse {
         throttle_time_ms: i32 [3+, ignorable],
         brokers: Vec<MetadataResponseBroker>,
@@ -43,6 +46,7 @@ schema! {
         error_code: i16 [13+, ignorable],
     }
 
+    /// A broker, on the listener that was asked.
     MetadataResponseBroker {
         node_id: i32,
         host: String,
@@ -50,15 +54,18 @@ schema! {
         rack: Option<String> [1+, ignorable],
     }
 
+    /// A topic and its partitions.
     MetadataResponseTopic {
         error_code: i16,
         name: Option<String> [0+, null 12+],
         topic_id: Uuid [10+, ignorable],
         is_internal: bool [1+, ignorable],
         partitions: Vec<MetadataResponsePartition>,
+        /// One bit for each operation, by its number in ACLs; `i32::MIN` where not asked for.
         topic_authorized_operations: i32 [8+] = i32::MIN,
     }
 
+    /// A partition's leader and replicas.
     MetadataResponsePartition {
         error_code: i16,
         partition_index: i32,

@@ -16,6 +16,7 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     OffsetCommitRequest {
         group_id: String,
         generation_id_or_member_epoch: i32 [1+, ignorable] = -1,
@@ -25,12 +26,14 @@ schema! {
         topics: Vec<OffsetCommitRequestTopic>,
     }
 
+    /// A topic with offsets to commit.
     OffsetCommitRequestTopic {
         name: String [0-9, ignorable],
         topic_id: Uuid [10+, ignorable],
         partitions: Vec<OffsetCommitRequestPartition>,
     }
 
+    /// A partition's offset.
     OffsetCommitRequestPartition {
         partition_index: i32,
         committed_offset: i64,
@@ -39,17 +42,20 @@ schema! {
         committed_metadata: Option<String>,
     }
 
+    /// The response: see the [module](self).
     OffsetCommitResponse {
         throttle_time_ms: i32 [3+, ignorable],
         topics: Vec<OffsetCommitResponseTopic>,
     }
 
+    /// What became of a topic's offsets.
     OffsetCommitResponseTopic {
         name: String [0-9, ignorable],
         topic_id: Uuid [10+, ignorable],
         partitions: Vec<OffsetCommitResponsePartition>,
     }
 
+    /// What became of a partition's offset.
     OffsetCommitResponsePartition {
         partition_index: i32,
         error_code: i16,

@@ -16,6 +16,7 @@
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     OffsetFetchRequest {
         group_id: String [0-7],
         topics: Option<Vec<OffsetFetchRequestTopic>> [0-7, null 2-7],
@@ -23,24 +24,29 @@ schema! {
         require_stable: bool [7+],
     }
 
+    /// Partitions of a topic.
     OffsetFetchRequestTopic {
         name: String,
         partition_indexes: Vec<i32>,
     }
 
+    /// A group, and who asks.
     OffsetFetchRequestGroup {
         group_id: String,
         member_id: Option<String> [9+, ignorable],
         member_epoch: i32 [9+, ignorable] = -1,
+        /// Null for all.
         topics: Option<Vec<OffsetFetchRequestTopics>>,
     }
 
+    /// Partitions of a topic.
     OffsetFetchRequestTopics {
         name: String [8-9, ignorable],
         topic_id: Uuid [10+, ignorable],
         partition_indexes: Vec<i32>,
     }
 
+    /// The response: see the [module](self).
     OffsetFetchResponse {
         throttle_time_ms: i32 [3+, ignorable],
         topics: Vec<OffsetFetchResponseTopic> [0-7],
@@ -48,11 +54,13 @@ schema! {
         groups: Vec<OffsetFetchResponseGroup> [8+],
     }
 
+    /// A topic's offsets.
     OffsetFetchResponseTopic {
         name: String,
         partitions: Vec<OffsetFetchResponsePartition>,
     }
 
+    /// A partition's offset; -1 where there is none.
     OffsetFetchResponsePartition {
         partition_index: i32,
         committed_offset: i64,
@@ -61,18 +69,21 @@ schema! {
         error_code: i16,
     }
 
+    /// A group's offsets.
     OffsetFetchResponseGroup {
         group_id: String,
         topics: Vec<OffsetFetchResponseTopics>,
         error_code: i16,
     }
 
+    /// A topic's offsets.
     OffsetFetchResponseTopics {
         name: String [8-9, ignorable],
         topic_id: Uuid [10+, ignorable],
         partitions: Vec<OffsetFetchResponsePartitions>,
     }
 
+    /// A partition's offset; -1 where there is none.
     OffsetFetchResponsePartitions {
         partition_index: i32,
         committed_offset: i64,

@@ -10,32 +10,38 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     OffsetForLeaderEpochRequest {
         replica_id: i32 [3+, ignorable] = -2,
         topics: Vec<OffsetForLeaderTopic>,
     }
 
+    /// A topic to look into.
     OffsetForLeaderTopic {
         topic: String,
         partitions: Vec<OffsetForLeaderPartition>,
     }
 
+    /// A partition, and the epoch whose end is asked for.
     OffsetForLeaderPartition {
         partition: i32,
         current_leader_epoch: i32 [2+, ignorable] = -1,
         leader_epoch: i32,
     }
 
+    /// The response: see the [module](self).
     OffsetForLeaderEpochResponse {
         throttle_time_ms: i32 [2+, ignorable],
         topics: Vec<OffsetForLeaderTopicResult>,
     }
 
+    /// A topic's epochs.
     OffsetForLeaderTopicResult {
         topic: String,
         partitions: Vec<EpochEndOffset>,
     }
 
+    /// The end of an epoch; -1 where it is not known.
     EpochEndOffset {
         error_code: i16,
         partition: i32,

@@ -24,6 +24,7 @@ use bytes::Bytes;
 use crate::{Uuid, schema};
 
 schema! {
+    /// The request: see the [module](self).
     ProduceRequest {
         transactional_id: Option<String> [3+],
         acks: i16,
@@ -31,33 +32,39 @@ schema! {
         topic_data: Vec<TopicProduceData>,
     }
 
+    /// A topic to append to.
     TopicProduceData {
         name: String [0-12, ignorable],
         topic_id: Uuid [13+, ignorable],
         partition_data: Vec<PartitionProduceData>,
     }
 
+    /// A partition, and what to append to it.
     PartitionProduceData {
         index: i32,
         records: Option<Bytes>,
     }
 
+    /// The response: see the [module](self).
     ProduceResponse {
         responses: Vec<TopicProduceResponse>,
         throttle_time_ms: i32 [1+, ignorable],
         node_endpoints: Vec<NodeEndpoint> [10+, tag 0],
     }
 
+    /// What became of a topic's batches.
     TopicProduceResponse {
         name: String [0-12, ignorable],
         topic_id: Uuid [13+, ignorable],
         partition_responses: Vec<PartitionProduceResponse>,
     }
 
+    /// Where a partition's batch is, or why not.
     PartitionProduceResponse {
         index: i32,
         error_code: i16,
         base_offset: i64,
+        /// Since 1970, where the topic takes the time of appending; else -1.
         log_append_time_ms: i64 [2+, ignorable] = -1,
         log_start_offset: i64 [5+, ignorable] = -1,
         record_errors: Vec<BatchIndexAndErrorMessage> [8+, ignorable],
@@ -65,16 +72,19 @@ schema! {
         current_leader: LeaderIdAndEpoch [10+, tag 0],
     }
 
+    /// A record that was the reason to refuse its batch, by its number in the batch.
     BatchIndexAndErrorMessage {
         batch_index: i32,
         batch_index_error_message: Option<String>,
     }
 
+    /// Who leads, where the broker does not.
     LeaderIdAndEpoch {
         leader_id: i32 = -1,
         leader_epoch: i32 = -1,
     }
 
+    /// Where a leader is.
     NodeEndpoint {
         node_id: i32,
         host: String,

@@ -10,10 +10,12 @@ use bytes::Bytes;
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     SaslAuthenticateRequest {
         auth_bytes: Bytes,
     }
 
+    /// The response: see the [module](self).
     SaslAuthenticateResponse {
         error_code: i16,
         error_message: Option<String>,

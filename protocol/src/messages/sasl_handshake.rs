@@ -9,10 +9,12 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     SaslHandshakeRequest {
         mechanism: String,
     }
 
+    /// The response: see the [module](self).
     SaslHandshakeResponse {
         error_code: i16,
         mechanisms: Vec<String>,

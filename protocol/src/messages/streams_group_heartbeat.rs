@@ -7,9 +7,11 @@
 use crate::schema;
 
 schema! {
+    /// The request: see the [module](self).
     StreamsGroupHeartbeatRequest {
         group_id: String,
         member_id: String,
+        /// 0 joins, -1 leaves, -2 leaves as a static member that will come back.
         member_epoch: i32,
         endpoint_information_epoch: i32,
         instance_id: Option<String>,
@@ -27,11 +29,13 @@ schema! {
         shutdown_application: bool,
     }
 
+    /// The application's topology.
     Topology {
         epoch: i32,
         subtopologies: Vec<Subtopology>,
     }
 
+    /// A part of it, with the topics that it reads and writes.
     Subtopology {
         subtopology_id: String,
         source_topics: Vec<String>,
@@ -42,6 +46,7 @@ schema! {
         copartition_groups: Vec<CopartitionGroup>,
     }
 
+    /// An internal topic.
     TopicInfo {
         name: String,
         partitions: i32,
@@ -49,33 +54,39 @@ schema! {
         topic_configs: Vec<KeyValue>,
     }
 
+    /// A name and a value.
     KeyValue {
         key: String,
         value: String,
     }
 
+    /// Topics that must be partitioned alike, by their places in the subtopology's lists.
     CopartitionGroup {
         source_topics: Vec<i16>,
         source_topic_regex: Vec<i16>,
         repartition_source_topics: Vec<i16>,
     }
 
+    /// A subtopology's tasks.
     TaskIds {
         subtopology_id: String,
         partitions: Vec<i32>,
     }
 
+    /// Where a member can be asked about its state.
     Endpoint {
         host: String,
         port: u16,
     }
 
+    /// How far a task's state has come.
     TaskOffset {
         subtopology_id: String,
         partition: i32,
         offset: i64,
     }
 
+    /// The response: see the [module](self).
     StreamsGroupHeartbeatResponse {
         throttle_time_ms: i32,
         error_code: i16,
@@ -95,17 +106,20 @@ schema! {
         partitions_by_user_endpoint: Option<Vec<EndpointToPartitions>>,
     }
 
+    /// What is wrong with the group, or to be done.
     Status {
         status_code: i8,
         status_detail: String,
     }
 
+    /// What the member at an endpoint has.
     EndpointToPartitions {
         user_endpoint: Endpoint,
         active_partitions: Vec<TopicPartition>,
         standby_partitions: Vec<TopicPartition>,
     }
 
+    /// Partitions of a topic.
     TopicPartition {
         topic: String,
         partitions: Vec<i32>,

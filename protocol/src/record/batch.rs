@@ -20,10 +20,15 @@ pub const LOG_OVERHEAD: usize = 12;
 /// The only format that is written; 0 and 1 are the legacy message sets.
 pub const MAGIC_V2: i8 = 2;
 
+/// The timestamp of a batch or record without one.
 pub const NO_TIMESTAMP: i64 = -1;
+/// The producer id of a batch whose producer is not idempotent.
 pub const NO_PRODUCER_ID: i64 = -1;
+/// The producer epoch of a batch without producer id.
 pub const NO_PRODUCER_EPOCH: i16 = -1;
+/// The base sequence of a batch without producer id, and of control batches.
 pub const NO_SEQUENCE: i32 = -1;
+/// The leader epoch of a batch that no leader has appended yet.
 pub const NO_PARTITION_LEADER_EPOCH: i32 = -1;
 
 const BATCH_LENGTH_AT: usize = 8;
@@ -41,24 +46,33 @@ const RECORD_COUNT_AT: usize = 57;
 
 /// Why bytes are not a record batch of magic 2, or not one that can be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum BatchError {
+    /// It ends before its header or its length does; sizes in bytes.
     #[error("truncated batch: {needed} bytes needed, {available} left")]
     Truncated { needed: usize, available: usize },
+    /// The length that it says of itself is too small.
     #[error("batch length {0} is smaller than a batch header")]
     Length(i32),
+    /// It has another format.
     #[error("magic {0} is not 2")]
     Magic(i8),
+    /// It is compressed in a way that nobody knows.
     #[error("unknown compression codec {0}")]
     Codec(u8),
+    /// Its bytes have changed.
     #[error("CRC mismatch: {stored:#010x} stored, {computed:#010x} computed")]
     Crc { stored: u32, computed: u32 },
+    /// It cannot be decompressed.
     #[error(transparent)]
     Compression(#[from] CompressionError),
     /// `index` counts the batch's records from 0.
     #[error("record {index}: {error}")]
     Record { index: usize, error: RecordError },
+    /// It says that it has fewer records than none.
     #[error("record count {0} is negative")]
     RecordCount(i32),
+    /// It has more bytes than its records take.
     #[error("{0} bytes after the last record")]
     Leftover(usize),
 }
@@ -74,6 +88,7 @@ impl Attributes {
     const CONTROL: i16 = 0x20;
     const DELETE_HORIZON: i16 = 0x40;
 
+    /// The bits of a batch without delete horizon.
     pub const fn new(codec: Codec, timestamp_type: TimestampType, transactional: bool, control: bool) -> Attributes {
         let mut bits = codec as i16;
         if matches!(timestamp_type, TimestampType::LogAppendTime) {
@@ -94,6 +109,7 @@ impl Attributes {
         Codec::from_id(id).ok_or(BatchError::Codec(id))
     }
 
+    /// What its timestamps mean.
     pub fn timestamp_type(self) -> TimestampType {
         match self.0 & Self::LOG_APPEND_TIME {
             0 => TimestampType::CreateTime,
@@ -101,10 +117,12 @@ impl Attributes {
         }
     }
 
+    /// Whether its producer has a transaction open.
     pub fn is_transactional(self) -> bool {
         self.0 & Self::TRANSACTIONAL != 0
     }
 
+    /// Whether its records are control records.
     pub fn is_control(self) -> bool {
         self.0 & Self::CONTROL != 0
     }
@@ -114,11 +132,13 @@ impl Attributes {
         self.0 & Self::DELETE_HORIZON != 0
     }
 
+    /// The same with another codec.
     #[must_use]
     pub fn with_codec(self, codec: Codec) -> Attributes {
         Attributes(self.0 & !Self::CODEC | codec as i16)
     }
 
+    /// The same with another meaning of timestamps.
     #[must_use]
     pub fn with_timestamp_type(self, timestamp_type: TimestampType) -> Attributes {
         match timestamp_type {
@@ -131,16 +151,23 @@ impl Attributes {
 /// How the records of a batch are compressed; the discriminant is the id on the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Codec {
+    /// As it is.
     None = 0,
+    /// RFC 1952.
     Gzip = 1,
+    /// Snappy blocks in snappy-java's framing.
     Snappy = 2,
+    /// LZ4's frame format.
     Lz4 = 3,
+    /// RFC 8878 (KIP-110).
     Zstd = 4,
 }
 
 impl Codec {
+    /// All of them, by number.
     pub const ALL: [Codec; 5] = [Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
+    /// The codec with this number in the attributes.
     pub fn from_id(id: u8) -> Option<Codec> {
         Codec::ALL.get(usize::from(id)).copied()
     }
@@ -171,22 +198,31 @@ pub enum TimestampType {
 /// Parsed ones have magic 2 and a batch length that covers at least the header; everything else is as it came.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BatchHeader {
+    /// The offset of its first record, or where compaction has removed that, the one it had.
     pub base_offset: i64,
     /// As on the wire: without base offset and the length itself. [`BatchHeader::size`] is the whole batch.
     pub batch_length: i32,
+    /// The epoch of the leader that appended it. Not covered by the CRC.
     pub partition_leader_epoch: i32,
+    /// The format: 2.
     pub magic: i8,
+    /// CRC-32C of all from the attributes on.
     pub crc: u32,
+    /// Codec and flags.
     pub attributes: Attributes,
     /// Last offset minus base offset. Survives compaction, so it may exceed the record count.
     pub last_offset_delta: i32,
     /// Milliseconds; the delete horizon where [`Attributes::has_delete_horizon`].
     pub base_timestamp: i64,
+    /// Milliseconds since 1970: the largest of its records, or when it was appended.
     pub max_timestamp: i64,
     /// -1 without idempotence.
     pub producer_id: i64,
+    /// -1 without idempotence.
     pub producer_epoch: i16,
+    /// The sequence of its first record; -1 without idempotence.
     pub base_sequence: i32,
+    /// How many records it has.
     pub record_count: i32,
 }
 
@@ -265,6 +301,7 @@ impl BatchHeader {
         LOG_OVERHEAD + self.batch_length.max(0) as usize
     }
 
+    /// The offset of its last record, or where compaction has removed that, the one it had.
     pub fn last_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta))
     }
@@ -282,22 +319,27 @@ impl BatchHeader {
         }
     }
 
+    /// How it is compressed.
     pub fn codec(&self) -> Result<Codec, BatchError> {
         self.attributes.codec()
     }
 
+    /// What its timestamps mean.
     pub fn timestamp_type(&self) -> TimestampType {
         self.attributes.timestamp_type()
     }
 
+    /// Whether its producer has a transaction open.
     pub fn is_transactional(&self) -> bool {
         self.attributes.is_transactional()
     }
 
+    /// Whether its records are control records.
     pub fn is_control(&self) -> bool {
         self.attributes.is_control()
     }
 
+    /// Whether its producer is idempotent.
     pub fn has_producer_id(&self) -> bool {
         self.producer_id > NO_PRODUCER_ID
     }
@@ -326,10 +368,12 @@ impl Batch {
         Ok((Batch { header, bytes: bytes.slice(..size) }, bytes.slice(size..)))
     }
 
+    /// Its header.
     pub fn header(&self) -> &BatchHeader {
         &self.header
     }
 
+    /// All of its bytes.
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
     }
@@ -363,6 +407,7 @@ impl Batch {
         RecordViews::new(self.header.record_count, record_bytes)
     }
 
+    /// Whether its bytes are those that its CRC was made of.
     pub fn verify_crc(&self) -> Result<(), BatchError> {
         let computed = crc32c::crc32c(&self.bytes[ATTRIBUTES_AT..]);
         if computed == self.header.crc { Ok(()) } else { Err(BatchError::Crc { stored: self.header.crc, computed }) }

@@ -12,10 +12,13 @@ use super::{
 /// Why a batch could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BuildError {
+    /// Its records could not be compressed.
     #[error(transparent)]
     Compression(#[from] CompressionError),
+    /// It would be larger than its length can say.
     #[error("a batch of {0} bytes exceeds the format's 2 GiB")]
     TooLarge(usize),
+    /// What it should be made of is no batch.
     #[error(transparent)]
     Unreadable(#[from] BatchError),
 }
@@ -64,12 +67,14 @@ impl BatchBuilder {
         self
     }
 
+    /// Sets the leader epoch, else -1.
     #[must_use]
     pub fn leader_epoch(mut self, epoch: i32) -> BatchBuilder {
         self.header.partition_leader_epoch = epoch;
         self
     }
 
+    /// Sets producer id, epoch and first sequence, else -1.
     #[must_use]
     pub fn producer(mut self, id: i64, epoch: i16, base_sequence: i32) -> BatchBuilder {
         self.header.producer_id = id;
@@ -78,6 +83,7 @@ impl BatchBuilder {
         self
     }
 
+    /// Marks the batch as part of a transaction.
     #[must_use]
     pub fn transactional(mut self) -> BatchBuilder {
         self.header.attributes = self.attributes(self.header.timestamp_type(), true, self.header.is_control());
@@ -179,6 +185,7 @@ impl BatchBuilder {
         debug_assert_eq!(out.len() - start, len);
     }
 
+    /// How many records have been pushed.
     pub fn record_count(&self) -> usize {
         self.header.record_count as usize
     }
@@ -196,6 +203,7 @@ impl BatchBuilder {
         self.try_build().unwrap_or_else(|error| panic!("cannot build a record batch: {error}"))
     }
 
+    /// The bytes of the batch.
     pub fn try_build(self) -> Result<Bytes, BuildError> {
         encode(self.header, self.compression, &self.records)
     }

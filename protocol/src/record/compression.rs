@@ -14,13 +14,18 @@ use super::xerial;
 
 /// Why bytes could not be compressed or decompressed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum CompressionError {
+    /// The bytes are not what the codec writes.
     #[error("{codec} data: {reason}", codec = codec.name())]
     Malformed { codec: Codec, reason: String },
+    /// There is more in them than is allowed, in bytes.
     #[error("more than {limit} bytes when decompressed")]
     TooLarge { limit: usize },
+    /// The codec cannot try that hard.
     #[error("{codec} has no compression level {level}", codec = codec.name())]
     Level { codec: Codec, level: i32 },
+    /// The codec failed.
     #[error("compressing failed: {0}")]
     Failed(String),
 }
@@ -33,6 +38,7 @@ pub struct Compression {
 }
 
 impl Compression {
+    /// No compression.
     pub const NONE: Compression = Compression { codec: Codec::None, level: 0 };
 
     /// The codec at Kafka's default level.
@@ -59,6 +65,7 @@ impl Compression {
         if known { Ok(Compression { codec, level }) } else { Err(CompressionError::Level { codec, level }) }
     }
 
+    /// The codec.
     pub fn codec(self) -> Codec {
         self.codec
     }

@@ -11,12 +11,19 @@ use super::{BatchBuilder, Codec, NO_SEQUENCE, Record};
 /// What a control record is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ControlType {
+    /// The end of an aborted transaction.
     Abort,
+    /// The end of a committed transaction.
     Commit,
+    /// The metadata quorum has a new leader (KIP-595).
     LeaderChange,
+    /// A snapshot of the metadata log begins (KIP-630).
     SnapshotHeader,
+    /// A snapshot of the metadata log ends.
     SnapshotFooter,
+    /// The version of the metadata quorum (KIP-853).
     KraftVersion,
+    /// The voters of the metadata quorum (KIP-853).
     KraftVoters,
     /// To be passed over, not refused.
     Unknown(i16),
@@ -24,14 +31,18 @@ pub enum ControlType {
 
 /// Why a record is not the control record that its batch says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum ControlError {
+    /// It ends too early.
     #[error("control record without a whole {0}")]
     Truncated(&'static str),
+    /// A version that is below 0 or, where it matters, not known.
     #[error("control record {what} of version {version}")]
     Version { what: &'static str, version: i16 },
 }
 
 impl ControlType {
+    /// The type with this number in a key.
     pub fn from_id(id: i16) -> ControlType {
         match id {
             0 => ControlType::Abort,
@@ -45,6 +56,7 @@ impl ControlType {
         }
     }
 
+    /// Its number in a key.
     pub fn id(self) -> i16 {
         match self {
             ControlType::Abort => 0,
@@ -77,7 +89,9 @@ impl ControlType {
 /// The end of a producer's transaction on a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EndTransactionMarker {
+    /// Whether the transaction was committed, not aborted.
     pub committed: bool,
+    /// The leader epoch of the coordinator's partition.
     pub coordinator_epoch: i32,
 }
 
@@ -87,6 +101,7 @@ impl EndTransactionMarker {
         EndTransactionMarker::parse_parts(record.key.as_deref(), record.value.as_deref())
     }
 
+    /// As [`EndTransactionMarker::parse`], of key and value.
     pub fn parse_parts(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Option<EndTransactionMarker>, ControlError> {
         let committed = match ControlType::parse(key)? {
             ControlType::Commit => true,
@@ -103,6 +118,7 @@ impl EndTransactionMarker {
         }
     }
 
+    /// The type that its key has.
     pub fn control_type(&self) -> ControlType {
         if self.committed { ControlType::Commit } else { ControlType::Abort }
     }

@@ -12,13 +12,18 @@ use super::{BatchError, BatchHeader, TimestampType, varint};
 
 /// Why bytes are not a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum RecordError {
+    /// It ends before this part of it does.
     #[error("the {0} does not fit what is left")]
     Truncated(&'static str),
+    /// It says that it has more headers than fit, or fewer than none.
     #[error("{count} headers do not fit {left} bytes")]
     HeaderCount { count: i32, left: usize },
+    /// A header without key.
     #[error("header key length {0} is negative")]
     HeaderKey(i32),
+    /// It is shorter than it says.
     #[error("{0} bytes of the record's length are left over")]
     Leftover(usize),
 }
@@ -26,28 +31,37 @@ pub enum RecordError {
 /// One record, its bytes shared with the batch (or with what that was decompressed to).
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Record {
+    /// Its offset in the partition.
     pub offset: i64,
     /// Milliseconds; the batch's max timestamp where that is a LogAppendTime batch.
     pub timestamp: i64,
+    /// What compaction and most partitioners go by.
     pub key: Option<Bytes>,
     /// `None` is a tombstone on a compacted topic.
     pub value: Option<Bytes>,
+    /// Its headers, in order; keys may repeat.
     pub headers: Vec<Header>,
 }
 
 /// A record's header. The key is meant to be UTF-8, which no broker checks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Header {
+    /// Its name.
     pub key: Bytes,
+    /// What it says.
     pub value: Option<Bytes>,
 }
 
 /// One record as it stands in its batch: nothing is copied or allocated, the headers have been walked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RecordView<'a> {
+    /// Its offset minus the batch's base offset.
     pub offset_delta: i32,
+    /// Its timestamp minus the batch's base timestamp, in milliseconds.
     pub timestamp_delta: i64,
+    /// Its key.
     pub key: Option<&'a [u8]>,
+    /// Its value; `None` is a tombstone on a compacted topic.
     pub value: Option<&'a [u8]>,
     header_count: usize,
     headers: &'a [u8],

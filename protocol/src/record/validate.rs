@@ -27,6 +27,7 @@ const FIRST_VERSION_WITH_ZSTD: i16 = 7;
 /// What the topic and the request allow. Times are in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct ProduceLimits {
+    /// The broker's time.
     pub now: i64,
     /// Version of the Produce request, at least 3.
     pub produce_version: i16,
@@ -52,7 +53,9 @@ pub struct ProduceLimits {
 /// LogAppendTime).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Checked {
+    /// The header, in which base offset and leader epoch are still to be set.
     pub header: BatchHeader,
+    /// All after the header.
     pub payload: Bytes,
 }
 
@@ -65,6 +68,7 @@ impl Checked {
 
 /// Why a batch is refused, with the error that Kafka answers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum InvalidBatch {
     /// INVALID_RECORD
     #[error("no record batch")]
@@ -160,17 +164,23 @@ impl InvalidBatch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("at index {index}: {reason}")]
 pub struct RecordRejection {
+    /// Its number in the batch, from 0.
     pub index: usize,
+    /// What is wrong with it.
     pub reason: Rejection,
 }
 
 /// Why a record may not be appended; displayed as Kafka says it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[allow(missing_docs, reason = "a message names its fields")]
 pub enum Rejection {
+    /// It could never be compacted away.
     #[error("Compacted topic cannot accept message without key")]
     NoKey,
+    /// It is too old or too new.
     #[error("Timestamp {timestamp} is out of range. The timestamp should be within [{earliest}, {latest}]")]
     Timestamp { timestamp: i64, earliest: i64, latest: i64 },
+    /// Only the broker may say when it appended.
     #[error("Producer should not set timestamp type to LogAppendTime")]
     LogAppendTime,
 }

@@ -10,11 +10,16 @@ use flate2::read::GzDecoder;
 /// Which message: API key, version, and whether it is the request.
 pub type Key = (i16, i16, bool);
 
-/// Bodies of messages with random content that Kafka 4.4's own classes serialized, and those of Kafka 3.9 for versions that
-/// it was the last to have: four for each message and version.
+/// Bodies of messages with random content that Kafka's own classes serialized, four for each message and version: those of
+/// Kafka 4.4, and those of Kafka 3.9 for what it was the last to have.
 pub fn vectors() -> BTreeMap<Key, Vec<Bytes>> {
     let mut text = String::new();
-    for file in [&include_bytes!("../data/vectors.tsv.gz")[..], include_bytes!("../data/vectors-3.9.tsv.gz")] {
+    let files = [
+        &include_bytes!("../data/vectors.tsv.gz")[..],
+        include_bytes!("../data/vectors-3.9.tsv.gz"),
+        include_bytes!("../data/vectors-3.9-rest.tsv.gz"),
+    ];
+    for file in files {
         GzDecoder::new(file).read_to_string(&mut text).unwrap();
     }
     let mut vectors = BTreeMap::<Key, Vec<Bytes>>::new();

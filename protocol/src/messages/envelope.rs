@@ -1,0 +1,27 @@
+//! Envelope (key 58): a broker forwards a client's request to the controller, in the client's name.
+//!
+//! Version notes:
+//! - v0: KIP-590
+
+use bytes::Bytes;
+
+use crate::schema;
+
+schema! {
+    /// The request: see the [module](self).
+    EnvelopeRequest {
+        /// The client's request, with its header.
+        request_data: Bytes,
+        /// `DefaultPrincipalData`, behind its version in two bytes.
+        request_principal: Option<Bytes>,
+        /// 4 or 16 bytes.
+        client_host_address: Bytes,
+    }
+
+    /// The response: see the [module](self).
+    EnvelopeResponse {
+        /// The response, with its header.
+        response_data: Option<Bytes>,
+        error_code: i16,
+    }
+}
