@@ -76,6 +76,12 @@ const OWNED: &[(&str, &str, &str)] = &[
     ("std::time::SystemTime::now", "src/env/", "time comes through env/"),
 ];
 
+/// What one folder must not use.
+const BARRED: &[(&str, &str, &str)] = &[
+    ("src/log/", "std::fs", "a log reaches its disk through env::Disk, which a simulation can take apart"),
+    ("src/log/", "rustix::fs", "a log reaches its disk through env::Disk, which a simulation can take apart"),
+];
+
 /// A file about one thing is shorter than this.
 const LINES_MAX: usize = 1500;
 
@@ -222,6 +228,11 @@ fn check_source(path: &str, text: &str) -> Vec<Violation> {
             && below(CARRIED_BY_PROTOCOL).is_none()
         {
             violation(used.line, format!("`{whole}`: the codec does not use {name}"));
+        }
+        for (folder, name, why) in BARRED {
+            if begins_with(&used.segments, name) && path.starts_with(folder) {
+                violation(used.line, format!("`{whole}` in {folder}: {why}"));
+            }
         }
         for (name, folder, why) in OWNED {
             if begins_with(&used.segments, name) && !path.starts_with(folder) {
@@ -611,6 +622,13 @@ mod caught {
         fine("src/store/rocks.rs", "use rocksdb::{DB, Options};");
         fine("src/env/mod.rs", "use std::time::Instant;\nfn now() { Instant::now(); rand::random() }");
         fine("src/net/mod.rs", "use std::time::Duration;\nuse tokio::time::Instant;\nfn f() { Instant::now() }");
+    }
+
+    #[test]
+    fn side_doors() {
+        caught("src/log/index.rs", "use std::fs::File;", "`std::fs::File` in src/log/: a log reaches its disk through");
+        fine("src/log/index.rs", "use crate::env::DiskFile;\n#[cfg(test)]\nmod tests { use std::fs; fn f() {} }");
+        fine("src/env/disk/real.rs", "use std::fs::File;");
     }
 
     #[test]

@@ -94,12 +94,12 @@ impl LeaderEpochs {
         text
     }
 
-    /// Reads a checkpoint; `None` where it is damaged. Entries out of order are dropped as Kafka does.
+    /// Reads a checkpoint; `None` where it is damaged. An empty one is: that is what a power loss leaves of a file that was
+    /// replaced and not flushed. So is one whose last line does not end. Entries out of order are dropped as Kafka does.
     pub fn from_checkpoint(text: &str) -> Option<LeaderEpochs> {
         let mut epochs = LeaderEpochs::default();
-        let mut lines = text.lines();
-        let Some(version) = lines.next() else { return Some(epochs) };
-        if version != "0" {
+        let mut lines = text.strip_suffix('\n')?.lines();
+        if lines.next()? != "0" {
             return None;
         }
         let count: usize = lines.next()?.parse().ok()?;
@@ -183,8 +183,9 @@ mod tests {
         let known = epochs(&[(2, 5), (4, 10)]);
         assert_eq!(known.to_checkpoint(), "0\n2\n2 5\n4 10\n");
         assert_eq!(LeaderEpochs::from_checkpoint(&known.to_checkpoint()), Some(known));
-        assert_eq!(LeaderEpochs::from_checkpoint(""), Some(LeaderEpochs::default()));
-        for damaged in ["1\n0\n", "0\n", "0\n2\n2 5\n", "0\n1\n2\n", "0\n1\nx 5\n", "0\n-1\n"] {
+        let none = LeaderEpochs::default();
+        assert_eq!(LeaderEpochs::from_checkpoint(&none.to_checkpoint()), Some(none));
+        for damaged in ["", "0\n1\n2 5", "1\n0\n", "0\n", "0\n2\n2 5\n", "0\n1\n2\n", "0\n1\nx 5\n", "0\n-1\n"] {
             assert_eq!(LeaderEpochs::from_checkpoint(damaged), None, "{damaged:?}");
         }
     }

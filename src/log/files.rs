@@ -248,10 +248,10 @@ pub(super) fn write_atomically(disk: &dyn Disk, path: &Path, content: &[u8]) -> 
 
 /// Replaces a file so that after a kill it holds either the old or the new content; after a power loss, anything.
 pub(super) fn write_unflushed(disk: &dyn Disk, path: &Path, content: &[u8]) -> Result<(), LogError> {
-    replace(disk, path, content, false).map(|_| ())
+    replace(disk, path, content, false)
 }
 
-fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<Arc<dyn DiskFile>, LogError> {
+fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<(), LogError> {
     // A name of its own: a roll and a flush may replace the same file at the same time.
     static REPLACED: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -262,8 +262,7 @@ fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<
     if flush {
         sync(&*file, &temporary)?;
     }
-    rename(disk, &temporary, path)?;
-    Ok(file)
+    rename(disk, &temporary, path)
 }
 
 /// The content of a small file, `None` where there is none.
@@ -292,8 +291,9 @@ pub fn read_partition_metadata(disk: &dyn Disk, dir: &Path) -> Result<Option<Top
     }
 }
 
+/// Durable once the folder is.
 pub(super) fn write_partition_metadata(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
-    write_atomically(disk, &dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {topic_id}").as_bytes())
+    replace(disk, &dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {topic_id}").as_bytes(), true)
 }
 
 #[cfg(test)]

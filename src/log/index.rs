@@ -195,6 +195,45 @@ impl<E: Entry> Index<E> {
         Ok(())
     }
 
+    /// Forgets the entries that `is_before` does not hold for; it holds for all up to one and none after.
+    pub fn cut(&self, is_before: impl Fn(&E) -> bool) -> Result<(), LogError> {
+        let mut state = self.state.write();
+        let in_file = state.entries - state.window.len() as u64;
+        let in_window = state.window.partition_point(&is_before);
+        let kept = match in_window {
+            0 => self.briefly(|file| self.count_in_file(file, in_file, &is_before))?,
+            _ => in_file + in_window as u64,
+        };
+        let last = match state.window.get(..in_window).and_then(|window| window.last()) {
+            None if kept > 0 => Some(self.briefly(|file| self.entry_in(file, kept - 1))?),
+            last => last.copied(),
+        };
+        if kept < state.written {
+            self.briefly(|file| files::truncate(file, &self.path, kept * E::SIZE as u64))?;
+            state.written = kept;
+        }
+        state.window.truncate(in_window);
+        state.entries = kept;
+        state.last = last;
+        debug_assert!(state.entries - state.window.len() as u64 <= state.written && state.written <= state.entries);
+        Ok(())
+    }
+
+    /// How many of the first `entries`, which are in the file, `is_before` holds for.
+    fn count_in_file(
+        &self,
+        file: &dyn DiskFile,
+        entries: u64,
+        is_before: impl Fn(&E) -> bool,
+    ) -> Result<u64, LogError> {
+        let (mut low, mut high) = (0, entries);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            if is_before(&self.entry_in(file, middle)?) { low = middle + 1 } else { high = middle }
+        }
+        Ok(low)
+    }
+
     /// The last entry whose key is at most `key`.
     pub fn floor(&self, key: E::Key) -> Result<Option<E>, LogError> {
         self.last_where(|entry| entry.key() <= key)
@@ -327,6 +366,33 @@ mod tests {
         check(&loaded, 5002);
         loaded.clear().unwrap();
         check(&loaded, 0);
+    }
+
+    #[test]
+    fn a_cut_leaves_what_was_there_before() {
+        for written in [0, 300, 2000] {
+            for cut in [0, 1, 299, 300, 301, 1743, 1744, 1999, 2000, 2300] {
+                let dir = tempfile::tempdir().unwrap();
+                let path = dir.path().join("0.index");
+                let index = Index::create(&disk(), path.clone()).unwrap();
+                for at in 0..2300 {
+                    index.push(entry(at)).unwrap();
+                    if at + 1 == written {
+                        index.settle().unwrap();
+                    }
+                }
+                index.cut(|entry| entry.position < cut * 100).unwrap();
+                assert_eq!((index.entries(), index.last()), (cut.into(), cut.checked_sub(1).map(entry)));
+                assert_eq!(index.floor(u32::MAX).unwrap(), index.last(), "{cut} of 2300");
+                index.push(entry(5000)).unwrap();
+                index.settle().unwrap();
+                let loaded = Index::<OffsetEntry>::load(&disk(), path).unwrap().unwrap();
+                assert_eq!((loaded.entries(), loaded.last()), (u64::from(cut) + 1, Some(entry(5000))));
+                if cut > 0 {
+                    assert_eq!(loaded.floor(entry(cut).relative_offset).unwrap(), Some(entry(cut - 1)));
+                }
+            }
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod config;
 pub mod epochs;
 mod files;
+mod follower;
 mod index;
 mod partition;
 pub mod producers;
@@ -15,11 +16,14 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod truncation;
 
 pub use config::LogConfig;
 pub use files::{
     LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
 };
+pub use follower::{ReplicateError, Replicated};
 pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted};
 pub use recovery::{Recovered, Start, Truncated};
 pub use timestamps::TimestampedOffset;
+pub use truncation::Scalars;

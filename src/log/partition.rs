@@ -13,7 +13,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicI64, Ordering},
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
     },
 };
 
@@ -35,7 +35,10 @@ use super::{
     snapshot,
 };
 use crate::{
-    env::{Disk, SharedDisk},
+    env::{
+        Disk, SharedDisk,
+        faults::{Fault, planted},
+    },
     model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition, Uuid},
 };
 
@@ -99,35 +102,37 @@ pub struct LogSlice {
 const FILE_RANGE_MIN: usize = 32 * 1024;
 
 /// What only the holder of the append lock sees.
-struct Appender {
-    active: Arc<Segment>,
-    producers: Producers,
-    pace: IndexPace,
+pub(super) struct Appender {
+    pub active: Arc<Segment>,
+    pub producers: Producers,
+    pub pace: IndexPace,
     /// Max timestamp of the active segment's first batch: its age is counted from here.
-    first_timestamp: Option<Timestamp>,
+    pub first_timestamp: Option<Timestamp>,
     /// When the active segment was made or opened.
-    since: Timestamp,
+    pub since: Timestamp,
 }
 
 /// See the module's documentation. All methods may be called by many threads.
 pub struct Log {
-    disk: SharedDisk,
-    dir: PathBuf,
+    pub(super) disk: SharedDisk,
+    pub(super) dir: PathBuf,
     partition: TopicPartition,
     topic_id: TopicId,
-    config: ArcSwap<LogConfig>,
+    pub(super) config: ArcSwap<LogConfig>,
     pub(super) segments: ArcSwap<Vec<Arc<Segment>>>,
-    log_start: AtomicI64,
-    log_end: AtomicI64,
-    flushed: AtomicI64,
-    epochs: RwLock<LeaderEpochs>,
-    epochs_dirty: AtomicBool,
+    pub(super) log_start: AtomicI64,
+    pub(super) log_end: AtomicI64,
+    pub(super) flushed: AtomicI64,
+    pub(super) epochs: RwLock<LeaderEpochs>,
+    pub(super) epochs_dirty: AtomicBool,
     /// A file was created or removed since the folder was last flushed.
-    dir_dirty: AtomicBool,
+    pub(super) dir_dirty: AtomicBool,
     /// Closed, deleted, or its files' content is unknown: no append is taken any more.
-    out_of_use: AtomicBool,
-    appender: Mutex<Appender>,
-    flushing: Mutex<()>,
+    pub(super) out_of_use: AtomicBool,
+    /// Odd while the log is being truncated.
+    pub(super) truncations: AtomicU64,
+    pub(super) appender: Mutex<Appender>,
+    pub(super) flushing: Mutex<()>,
     /// Whether `dir` is this log's no more. Held while something is done there by name: after a deletion a new topic may
     /// have its partition under the same path.
     deleted: Mutex<bool>,
@@ -149,7 +154,8 @@ impl Log {
         now: Timestamp,
     ) -> Result<(Log, Recovered), LogError> {
         files::create_dir(&*disk, dir)?;
-        match files::read_partition_metadata(&*disk, dir)? {
+        let known = files::read_partition_metadata(&*disk, dir)?;
+        match known {
             Some(found) if found != topic_id => {
                 return Err(LogError::WrongTopic { path: dir.to_owned(), found, expected: topic_id });
             }
@@ -183,10 +189,18 @@ impl Log {
             epochs_dirty: AtomicBool::new(loaded.recovered.truncated.is_some() || !start.clean),
             dir_dirty: AtomicBool::new(true),
             out_of_use: AtomicBool::new(false),
+            truncations: AtomicU64::new(0),
             appender: Mutex::new(appender),
             flushing: Mutex::new(()),
             deleted: Mutex::new(false),
         };
+        if known.is_none() {
+            // A later segment must not outlive the first one. The folder's own name can wait: all would go with it.
+            files::sync_dir(&*log.disk, dir)?;
+        } else if !start.clean {
+            // A process that was killed may have made files whose names a power loss would still take.
+            log.sync_dirs()?;
+        }
         Ok((log, loaded.recovered))
     }
 
@@ -312,7 +326,7 @@ impl Log {
         header.base_offset = base.0;
         header.partition_leader_epoch = leader_epoch.0;
         let last = Offset(header.last_offset());
-        let rolled = appender.must_roll(&config, &header, now);
+        let rolled = appender.must_roll(&config, &header, 0, now);
         if rolled {
             self.roll(&mut appender, &config, now)?;
         }
@@ -353,6 +367,16 @@ impl Log {
         until: Offset,
         at_least_one: bool,
     ) -> Result<ReadSlice, ReadError> {
+        self.undisturbed(|| self.try_read(from, max_bytes, until, at_least_one))
+    }
+
+    fn try_read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        until: Offset,
+        at_least_one: bool,
+    ) -> Result<ReadSlice, ReadError> {
         let until = self.readable(from, until)?;
         if from < until {
             let segments = self.segments.load();
@@ -372,6 +396,17 @@ impl Log {
     /// # Errors
     /// As [`Log::read`].
     pub fn slice(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        until: Offset,
+        at_least_one: bool,
+        memory_max: usize,
+    ) -> Result<LogSlice, ReadError> {
+        self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max))
+    }
+
+    fn try_slice(
         &self,
         from: Offset,
         max_bytes: usize,
@@ -439,6 +474,9 @@ impl Log {
         let first = segments.partition_point(|segment| segment.base <= flushed).saturating_sub(1);
         for (at, segment) in segments.iter().enumerate().skip(first) {
             let is_closed = at + 1 < segments.len();
+            if planted(Fault::SkipDataSync) {
+                continue;
+            }
             if let Err(error) = segment.sync(is_closed) {
                 // An index may be gone by name already.
                 if *self.deleted.lock() {
@@ -508,36 +546,39 @@ impl Log {
         Ok(renamed)
     }
 
-    fn check_usable(&self) -> Result<(), LogError> {
+    pub(super) fn check_usable(&self) -> Result<(), LogError> {
         if self.is_out_of_use() { Err(LogError::Failed { path: self.dir.clone() }) } else { Ok(()) }
     }
 
     /// Where the files' content is unknown, nothing more may be built on it.
-    fn note_failure(&self, error: &LogError) {
+    pub(super) fn note_failure(&self, error: &LogError) {
         if matches!(error, LogError::Failed { .. }) {
             self.out_of_use.store(true, Ordering::Release);
         }
     }
 
-    fn note_epoch(&self, epoch: LeaderEpoch, start: Offset) {
+    pub(super) fn note_epoch(&self, epoch: LeaderEpoch, start: Offset) {
         if self.latest_epoch() != Some(epoch) && self.epochs.write().assign(epoch, start) {
             self.epochs_dirty.store(true, Ordering::Release);
         }
     }
 
-    fn write_epochs(&self) -> Result<(), LogError> {
+    pub(super) fn write_epochs(&self) -> Result<(), LogError> {
         let text = self.epochs.read().to_checkpoint();
         files::write_atomically(&*self.disk, &self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())
     }
 
     /// Makes the log's own entry in its parent and its files' entries in its folder durable.
     fn sync_dirs(&self) -> Result<(), LogError> {
+        if planted(Fault::SkipDirSync) {
+            return Ok(());
+        }
         files::sync_dir(&*self.disk, &self.dir)?;
         self.dir.parent().map_or(Ok(()), |parent| files::sync_dir(&*self.disk, parent))
     }
 
     /// Closes the active segment and begins one at the log end. Nothing has changed where this fails.
-    fn roll(&self, appender: &mut Appender, config: &LogConfig, now: Timestamp) -> Result<(), LogError> {
+    pub(super) fn roll(&self, appender: &mut Appender, config: &LogConfig, now: Timestamp) -> Result<(), LogError> {
         let base = self.log_end();
         debug_assert!(base > appender.active.base);
         appender.active.settle()?;
@@ -548,9 +589,19 @@ impl Log {
         let text = self.epochs.read().to_checkpoint();
         files::write_unflushed(&*self.disk, &self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())?;
         self.epochs_dirty.store(true, Ordering::Release);
-        let active =
-            Arc::new(Segment::create(&self.disk, &self.dir, base).inspect_err(|error| self.note_failure(error))?);
-        let mut segments = Vec::clone(&self.segments.load());
+        self.begin_segment(appender, Vec::clone(&self.segments.load()), base, now)
+    }
+
+    /// Makes an empty active segment that begins at `base`, after `segments`. Nothing has changed where this fails.
+    pub(super) fn begin_segment(
+        &self,
+        appender: &mut Appender,
+        mut segments: Vec<Arc<Segment>>,
+        base: Offset,
+        now: Timestamp,
+    ) -> Result<(), LogError> {
+        let active = Segment::create(&self.disk, &self.dir, base).inspect_err(|error| self.note_failure(error))?;
+        let active = Arc::new(active);
         segments.push(active.clone());
         self.segments.store(Arc::new(segments));
         self.dir_dirty.store(true, Ordering::Release);
@@ -572,8 +623,10 @@ impl Appender {
     /// Kafka's rules: the segment would grow too large, is too old, its indexes are full, or the offset does not
     /// fit them. Its age is told by timestamps where batches have them, so that old data that is copied today rolls
     /// as it would have then.
-    fn must_roll(&self, config: &LogConfig, header: &BatchHeader, now: Timestamp) -> bool {
-        let size = self.active.size();
+    ///
+    /// `pending` bytes are about to be appended before this batch.
+    pub(super) fn must_roll(&self, config: &LogConfig, header: &BatchHeader, pending: u64, now: Timestamp) -> bool {
+        let size = self.active.size() + pending;
         if size == 0 {
             return false;
         }
@@ -588,7 +641,7 @@ impl Appender {
             || !self.active.reaches(Offset(header.last_offset()))
     }
 
-    fn written(&mut self, header: &BatchHeader, position: u64, config: &LogConfig) {
+    pub(super) fn written(&mut self, header: &BatchHeader, position: u64, config: &LogConfig) {
         if position == 0 {
             self.first_timestamp = Some(Timestamp(header.max_timestamp));
         }

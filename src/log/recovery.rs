@@ -6,7 +6,7 @@
 //! recovery point on are made anew, and producer state is the newest good snapshot brought up to the log's end.
 //! Time is proportional to what was not flushed, plus the headers of one segment.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{borrow::Borrow, collections::BTreeSet, path::Path};
 
 use felice_protocol::record::BatchHeader;
 
@@ -19,7 +19,10 @@ use super::{
     snapshot,
 };
 use crate::{
-    env::{Disk, SharedDisk},
+    env::{
+        Disk, SharedDisk,
+        faults::{Fault, planted},
+    },
     model::{LeaderEpoch, Offset, Timestamp},
 };
 
@@ -103,7 +106,7 @@ pub(super) fn load(
     if !epochs_known {
         loader.rebuild_epochs(&segments)?;
     }
-    let producers = loader.load_producers(&segments, &listing.snapshots, log_end, now)?;
+    let producers = load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, now)?;
     loader.recovered.segments = segments.len();
     loader.recovered.producers = producers.len();
     let Loader { epochs, recovered, pace, .. } = loader;
@@ -146,7 +149,8 @@ impl Loader<'_> {
     /// The segments that are good, and the log end offset.
     fn load_segments(&mut self, bases: &[Offset], start: Start) -> Result<(Vec<Segment>, Offset), LogError> {
         let mut segments = Vec::with_capacity(bases.len());
-        let mut log_end = Offset::ZERO;
+        // Where the last segment ends that was checked.
+        let mut end: Option<Offset> = None;
         for (at, base) in bases.iter().enumerate() {
             let (segment, damaged) = Segment::load(self.disk, self.dir, *base)?;
             let next = bases.get(at + 1);
@@ -163,27 +167,26 @@ impl Loader<'_> {
             }
             if start.clean
                 && !damaged
-                && let Ok(end) = segment.end_offset()
+                && let Ok(log_end) = segment.end_offset()
             {
                 let indexed = segment.offsets.last().map_or(0, |last| u64::from(last.position));
                 self.pace = IndexPace { bytes: segment.size() - indexed };
-                return Ok((with(segments, segment), end));
+                return Ok((with(segments, segment), log_end));
             }
             // A closed segment lost its end in a power loss and this one did not: nothing in here follows on.
             // (Compaction makes holes too, but only in what is durable, below the recovery point.)
-            let hole = !segments.is_empty() && *base != log_end && *base > start.recovery_point && log_end.0 > 0;
-            if hole {
+            if let Some(log_end) = end.filter(|end| end != base && *base > start.recovery_point) {
                 let why = format!("segment {base} does not follow on");
                 return self.cut(segments, log_end, 0, why, bases.get(at..).unwrap_or_default());
             }
             self.epochs.truncate_end(*base);
             let checked = self.check(&segment, start.recovery_point, next.copied())?;
-            log_end = checked.end;
+            end = Some(checked.end);
             let (size, rest) = (segment.size(), bases.get(at + 1..).unwrap_or_default());
             if let Some((position, why)) = checked.bad {
                 segment.truncate(position)?;
                 segment.sync(false)?;
-                return self.cut(with(segments, segment), log_end, size - position, why, rest);
+                return self.cut(with(segments, segment), checked.end, size - position, why, rest);
             }
             segment.sync(false)?;
             if next.is_some() {
@@ -191,7 +194,7 @@ impl Loader<'_> {
             }
             segments.push(segment);
         }
-        Ok((segments, log_end))
+        Ok((segments, end.unwrap_or(Offset::ZERO)))
     }
 
     /// Notes a cut at `at` and removes the segments after it.
@@ -236,7 +239,7 @@ impl Loader<'_> {
                     Some(format!("offset {} is too far from the segment's base", header.last_offset()))
                 } else if next_base.is_some_and(|next| header.last_offset() >= next.0) {
                     Some(format!("offset {} belongs to the next segment", header.last_offset()))
-                } else if !batches.crc_matches(position, &header)? {
+                } else if !planted(Fault::SkipCrcInRecovery) && !batches.crc_matches(position, &header)? {
                     Some("the CRC does not match".to_owned())
                 } else {
                     None
@@ -266,48 +269,55 @@ impl Loader<'_> {
         }
         Ok(())
     }
+}
 
-    /// The newest good snapshot, brought up to the log's end. Snapshots beyond it, and those without a segment but
-    /// for the newest, are removed.
-    fn load_producers(
-        &mut self,
-        segments: &[Segment],
-        snapshots: &[Offset],
-        log_end: Offset,
-        now: Timestamp,
-    ) -> Result<Producers, LogError> {
-        let bases: BTreeSet<Offset> = segments.iter().map(|segment| segment.base).collect();
-        let mut found = None;
-        for offset in snapshots.iter().rev() {
-            let path = files::segment_file(self.dir, *offset, SNAPSHOT_SUFFIX);
-            if found.is_none() && *offset <= log_end {
-                let content = files::read_whole(&**self.disk, &path)?.unwrap_or_default();
-                if let Ok(producers) = snapshot::decode(&content, now) {
-                    found = Some((*offset, producers));
-                    continue;
-                }
-            } else if *offset < log_end && bases.contains(offset) {
+/// Producer state as of `log_end`: the newest good snapshot, brought up to there. Snapshots beyond it, and those without
+/// a segment but for the newest, are removed for good: once the log has grown past them again, they would be of another log.
+pub(super) fn load_producers<S: Borrow<Segment>>(
+    disk: &dyn Disk,
+    dir: &Path,
+    segments: &[S],
+    snapshots: &[Offset],
+    log_end: Offset,
+    now: Timestamp,
+) -> Result<Producers, LogError> {
+    let bases: BTreeSet<Offset> = segments.iter().map(|segment| segment.borrow().base).collect();
+    let mut found = None;
+    let mut removed = false;
+    for offset in snapshots.iter().rev() {
+        let path = files::segment_file(dir, *offset, SNAPSHOT_SUFFIX);
+        if found.is_none() && *offset <= log_end {
+            let content = files::read_whole(disk, &path)?.unwrap_or_default();
+            if let Ok(producers) = snapshot::decode(&content, now) {
+                found = Some((*offset, producers));
                 continue;
             }
-            files::remove(&**self.disk, &path)?;
+        } else if *offset < log_end && bases.contains(offset) {
+            continue;
         }
-        let (from, mut producers) = found.unwrap_or_default();
-        if from == log_end {
-            return Ok(producers);
-        }
-        let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
-        for segment in segments.get(first..).unwrap_or_default() {
-            let end = segment.size();
-            let Ok(Some((position, _))) = segment.locate(from, end) else { continue };
-            let mut batches = Batches::new(segment, position, end, &mut self.buffer);
-            while let Some((_, header)) = next_intact(&mut batches)? {
-                if let Some(batch) = ProducerBatch::of(&header) {
-                    producers.appended(&batch, Offset(header.base_offset), now);
-                }
+        files::remove(disk, &path)?;
+        removed = true;
+    }
+    if removed {
+        files::sync_dir(disk, dir)?;
+    }
+    let (from, mut producers) = found.unwrap_or_default();
+    if from == log_end {
+        return Ok(producers);
+    }
+    let mut buffer = vec![0; SCAN_SIZE];
+    let first = segments.partition_point(|segment| segment.borrow().base <= from).saturating_sub(1);
+    for segment in segments.get(first..).unwrap_or_default().iter().map(Borrow::borrow) {
+        let end = segment.size();
+        let Ok(Some((position, _))) = segment.locate(from, end) else { continue };
+        let mut batches = Batches::new(segment, position, end, &mut buffer);
+        while let Some((_, header)) = next_intact(&mut batches)? {
+            if let Some(batch) = ProducerBatch::of(&header) {
+                producers.appended(&batch, Offset(header.base_offset), now);
             }
         }
-        Ok(producers)
     }
+    Ok(producers)
 }
 
 /// The next batch; damage below the recovery point ends a segment here and is told to whoever reads there.

@@ -23,7 +23,10 @@ use super::{
     index::{Entry, Index, OffsetEntry, TimeEntry},
 };
 use crate::{
-    env::{DiskFile, SharedDisk},
+    env::{
+        DiskFile, SharedDisk,
+        faults::{Fault, planted},
+    },
     model::{Offset, Timestamp},
 };
 
@@ -139,11 +142,15 @@ impl Segment {
         *self.largest.lock()
     }
 
-    /// Writes a batch: its patched header, then its payload. On an error nothing of it remains, or, where even that
+    /// Writes a batch, or several: a patched header, then what follows. On an error nothing of it remains, or, where even that
     /// fails, [`LogError::Failed`] says that the file is lost.
-    pub fn append(&self, header: &[u8; HEADER_LEN], payload: &[u8]) -> Result<u64, LogError> {
+    pub fn append(&self, header: &[u8], payload: &[u8]) -> Result<u64, LogError> {
         let position = self.size.load(Ordering::Relaxed);
         if let Err(error) = files::write_at(&*self.file, &self.path, header, payload, position) {
+            if planted(Fault::SkipRollback) {
+                self.size.store(files::size(&*self.file, &self.path)?, Ordering::Release);
+                return Err(error);
+            }
             return match files::truncate(&*self.file, &self.path, position) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path: self.path.clone() }),
@@ -214,6 +221,38 @@ impl Segment {
         files::truncate(&*self.file, &self.path, size)
     }
 
+    /// Cuts a segment that gets no more batches where a batch begins or the last one ends, its indexes with it, and makes
+    /// that durable. Ranges of the file that were handed out come up short: bytes behind the cut are never written again.
+    pub fn cut(&self, position: u64) -> Result<(), LogError> {
+        self.truncate(position)?;
+        self.offsets.cut(|entry| u64::from(entry.position) < position)?;
+        let mut end = self.base;
+        let mut probe = [0; PROBE_SIZE];
+        let mut batches = Batches::new(self, self.last_indexed(position)?, position, &mut probe);
+        let mut since = Vec::new();
+        while let Some((_, header)) = batches.next()? {
+            end = Offset(header.next_offset());
+            since.push(TimestampOffset {
+                timestamp: Timestamp(header.max_timestamp),
+                offset: Offset(header.last_offset()),
+            });
+        }
+        self.times.cut(|entry| self.base.plus(i64::from(entry.relative_offset)) < end)?;
+        // No batch before the last one that is indexed is later than what the time index says.
+        let mut largest = self.times.last().map(|last| TimestampOffset {
+            timestamp: Timestamp(last.timestamp),
+            offset: self.base.plus(i64::from(last.relative_offset)),
+        });
+        for batch in since {
+            if largest.is_none_or(|known| known.timestamp < batch.timestamp) {
+                largest = Some(batch);
+            }
+        }
+        *self.largest.lock() = largest;
+        self.settle()?;
+        self.sync(true)
+    }
+
     /// Removes the three files. Readers that still hold this segment can go on reading batches.
     pub fn remove(&self) -> Result<(), LogError> {
         files::remove(&*self.disk, &self.path)?;
@@ -270,19 +309,31 @@ impl Segment {
         }))
     }
 
-    /// The offset after the last batch, looked for from the last index entry on.
+    /// The offset after the last batch.
     pub fn end_offset(&self) -> Result<Offset, LogError> {
-        let (end, mut probe) = (self.size(), [0; PROBE_SIZE]);
-        let start = match self.hint(Offset(i64::MAX))?.filter(|hint| hint.position < end) {
-            Some(hint) => self.locate(Offset(hint.last_offset), end)?.map_or(0, |(position, _)| position),
-            None => 0,
-        };
-        let mut batches = Batches::new(self, start, end, &mut probe);
+        self.end_offset_before(self.size())
+    }
+
+    /// The offset after the last batch that ends by `end`, looked for from the last index entry on.
+    pub fn end_offset_before(&self, end: u64) -> Result<Offset, LogError> {
+        let mut probe = [0; PROBE_SIZE];
+        let mut batches = Batches::new(self, self.last_indexed(end)?, end, &mut probe);
         let mut next = self.base;
         while let Some((_, header)) = batches.next()? {
             next = Offset(header.next_offset());
         }
         Ok(next)
+    }
+
+    /// Where the last batch begins that the index knows of before `end`; 0 where it knows none.
+    fn last_indexed(&self, end: u64) -> Result<u64, LogError> {
+        let entry = match self.offsets.last_where(|entry| u64::from(entry.position) < end) {
+            Err(error) if error.is_not_found() => None,
+            found => found?,
+        };
+        let Some(entry) = entry else { return Ok(0) };
+        let last_offset = self.base.plus(i64::from(entry.relative_offset));
+        Ok(self.locate(last_offset, end)?.map_or(0, |(position, _)| position))
     }
 
     /// Whole batches from the one that contains `from` on, up to `max_bytes`, none that reaches `until`. The first
@@ -372,7 +423,7 @@ impl Segment {
 
     /// The bytes of a range, as [`Segment::span`] found it.
     pub fn bytes(&self, span: &Span) -> Result<Bytes, LogError> {
-        files::read_bytes(&*self.file, &self.path, span.position, span.length)
+        self.exactly(span.position, span.length)
     }
 
     /// The length of the whole batches at the beginning of `bytes` that end before `until`, and the offset after.
@@ -392,8 +443,12 @@ impl Segment {
 
     /// All bytes of one batch.
     pub fn batch_bytes(&self, position: u64, header: &BatchHeader) -> Result<Bytes, LogError> {
-        let bytes = files::read_bytes(&*self.file, &self.path, position, header.size())?;
-        if bytes.len() != header.size() {
+        self.exactly(position, header.size())
+    }
+
+    fn exactly(&self, position: u64, length: usize) -> Result<Bytes, LogError> {
+        let bytes = files::read_bytes(&*self.file, &self.path, position, length)?;
+        if bytes.len() != length {
             return Err(LogError::corrupt(&self.path, position, "the file ends within a batch"));
         }
         Ok(bytes)
@@ -430,7 +485,7 @@ fn is_plausible(last: TimeEntry) -> bool {
 }
 
 /// A header whose offsets begin at `expected` or after and do not run backwards.
-fn checked_header(bytes: &[u8], expected: i64) -> Result<BatchHeader, String> {
+pub(super) fn checked_header(bytes: &[u8], expected: i64) -> Result<BatchHeader, String> {
     let header = BatchHeader::parse(bytes).map_err(|error| error.to_string())?;
     if header.base_offset < expected {
         return Err(format!("base offset {} where at least {expected} has to follow", header.base_offset));

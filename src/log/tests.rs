@@ -1,5 +1,8 @@
 //! The log as a whole: against a model, across restarts, with torn and corrupt files, read while written.
 
+mod crash;
+mod truncation;
+
 use std::{
     fs::{self, OpenOptions},
     path::Path,
@@ -386,6 +389,24 @@ fn a_changed_byte_cuts_the_log_there_and_removes_later_segments() {
     assert_eq!(recovered.truncated, None);
     assert_eq!(recovered.bytes_checked as usize, all.len() - before - length as usize);
     assert_eq!(log.log_end().0, headers.last().unwrap().next_offset());
+}
+
+/// A power loss may take all of the first segment and nothing of those after it.
+#[test]
+fn a_hole_cuts_the_log_even_at_its_beginning() {
+    let (dir, _, all, ..) = killed();
+    let (log, _) = open_with(dir.path(), &small(), false, 0);
+    let bases = log.segment_bases();
+    drop(log);
+    for (at, base) in bases.iter().enumerate() {
+        let torn = copy(dir.path());
+        let emptied = torn.path().join(format!("{:020}.log", base.0));
+        OpenOptions::new().write(true).open(emptied).unwrap().set_len(0).unwrap();
+        let (log, recovered) = open_with(torn.path(), &small(), false, 0);
+        assert_eq!((log.log_end(), log.segment_bases().len()), (*base, at + 1));
+        assert_eq!(recovered.truncated.is_some(), at + 1 < bases.len());
+        assert!(all.starts_with(&read_all(&log)));
+    }
 }
 
 #[test]

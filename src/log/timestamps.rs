@@ -26,6 +26,10 @@ pub struct TimestampedOffset {
 impl Log {
     /// The first record, at or after the log start, whose timestamp is at least `timestamp`.
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
+        self.undisturbed(|| self.find_timestamp(timestamp))
+    }
+
+    fn find_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
         let log_start = self.log_start();
         let segments = self.segments.load_full();
         let mut buffer = Vec::new();
@@ -58,6 +62,10 @@ impl Log {
 
     /// The first record that has the largest timestamp of the log; `None` where no record has one.
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
+        self.undisturbed(|| self.find_max_timestamp())
+    }
+
+    fn find_max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
         let segments = self.segments.load_full();
         let mut largest: Option<(&Segment, Timestamp, Offset)> = None;
         for segment in segments.iter() {

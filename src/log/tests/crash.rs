@@ -1,0 +1,274 @@
+//! Lives of a log on a disk that loses power at any call: what was flushed is there, in order, and nothing else.
+
+use rustix::io::Errno;
+
+use super::*;
+use crate::env::{
+    Disk,
+    disk::sim::{Answer, Call, Random, SimDisk},
+    faults::{Fault, plant},
+};
+
+/// A log, the process it lives in, and what has to be in it.
+struct Life {
+    random: Random,
+    disk: Arc<SimDisk>,
+    log: Log,
+    /// What the store holds, which here is always synced.
+    recovery_point: Offset,
+    /// What was appended: each batch with the offset after it. The last ones may have met a failure and be missing.
+    model: Vec<(i64, Vec<u8>)>,
+    /// Everything below must be there whatever happens.
+    safe: i64,
+    /// Everything below must be there unless the power is lost.
+    written: i64,
+    epoch: i32,
+}
+
+fn dir() -> &'static Path {
+    Path::new("/data/orders-3")
+}
+
+fn config() -> LogConfig {
+    LogConfig { segment_bytes: 3000, index_interval_bytes: 300, ..LogConfig::default() }
+}
+
+fn open(disk: &Arc<SimDisk>, recovery_point: Offset) -> Result<Log, String> {
+    let start = Start { clean: false, recovery_point, log_start: Offset::ZERO };
+    let disk: Arc<dyn Disk> = disk.clone();
+    let opened = Log::open(disk, dir(), partition(), TopicId(Uuid([7; 16])), config(), start, NOW);
+    opened.map(|(log, _)| log).map_err(|error| format!("cannot be opened: {error}"))
+}
+
+macro_rules! ensure {
+    ($holds:expr, $($why:tt)*) => { if !$holds { return Err(format!($($why)*)); } };
+}
+
+impl Life {
+    fn begin(seed: u64) -> Life {
+        let disk = SimDisk::new(seed);
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        let log = open(&disk, Offset::ZERO).unwrap();
+        let random = Random::new(seed);
+        Life { random, disk, log, recovery_point: Offset::ZERO, model: Vec::new(), safe: 0, written: 0, epoch: 0 }
+    }
+
+    fn end_of_model(&self) -> i64 {
+        self.model.last().map_or(0, |(next, _)| *next)
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        match self.random.below(100) {
+            0..60 => self.append(),
+            60..75 => self.flush(),
+            75..80 => {
+                let _ = self.log.roll_now(NOW);
+                Ok(())
+            }
+            80..88 => self.truncate(),
+            88..92 => self.stop(false),
+            92..96 => self.stop(true),
+            // From some call on nothing reaches the disk any more: the power is about to go.
+            96..98 => {
+                let mut left = self.random.below(12);
+                self.disk.set_plan(move |call| {
+                    left = left.saturating_sub(usize::from(call.changes()));
+                    if left == 0 { Answer::Fail(Errno::IO) } else { Answer::Proceed }
+                });
+                for _ in 0..3 {
+                    let _ = match self.random.below(3) {
+                        0 => self.append(),
+                        1 => self.flush(),
+                        _ => self.truncate(),
+                    };
+                }
+                self.stop(true)
+            }
+            // The disk is full in the middle of a batch, and has room again afterwards.
+            _ => {
+                let mut short = Some(self.random.between(1, 200));
+                self.disk.set_plan(move |call| match call {
+                    Call::Write { .. } => short.take().map_or(Answer::Fail(Errno::NOSPC), Answer::Short),
+                    _ => Answer::Proceed,
+                });
+                let appended = self.append();
+                self.disk.clear_plan();
+                appended?;
+                self.check("after a write that did not fit")
+            }
+        }
+    }
+
+    fn append(&mut self) -> Result<(), String> {
+        let (base, count) = (self.log.log_end().0, self.random.between(1, 6));
+        let size = if self.random.below(4) == 0 { self.random.between(600, 2000) / count } else { 20 };
+        let built = idempotent_of(base, count, size);
+        let bytes = stored(&built, base, self.epoch);
+        match self.log.append_as_leader(&built, LeaderEpoch(self.epoch), NOW) {
+            Ok(appended) => {
+                ensure!(!appended.duplicate, "a new batch at {base} was taken for {appended:?}");
+                ensure!(appended.base_offset.0 == base, "{appended:?} instead of {base}");
+                self.model.truncate(self.model.partition_point(|(next, _)| *next <= base));
+                self.model.push((base + count as i64, bytes));
+                self.written = base + count as i64;
+            }
+            Err(AppendError::Producer(error)) => return Err(format!("a batch at {base} was refused: {error}")),
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), String> {
+        if let Ok(flushed) = self.log.flush() {
+            self.safe = flushed.0;
+            let active = *self.log.segment_bases().last().unwrap();
+            if active <= flushed {
+                self.recovery_point = active;
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self) -> Result<(), String> {
+        let end = self.log.log_end().0;
+        let to = end - self.random.below(20.min(end as usize + 1)) as i64;
+        // As soon as it begins, what is above may be gone.
+        let whole = self.model.iter().map(|(next, _)| *next).take_while(|next| *next <= to).last().unwrap_or(0);
+        self.safe = self.safe.min(whole);
+        self.written = self.written.min(whole);
+        let recovery_point = &mut self.recovery_point;
+        let cut = self.log.truncate_to(Offset(to), NOW, |scalars| {
+            *recovery_point = scalars.recovery_point.min(*recovery_point);
+            Ok::<(), LogError>(())
+        });
+        if let Ok(cut) = cut {
+            ensure!(cut.0 == whole, "cut to {to} ends at {cut}, not {whole}");
+            self.model.truncate(self.model.partition_point(|(next, _)| *next <= whole));
+            self.epoch += 1;
+            self.check("after a cut")?;
+        }
+        Ok(())
+    }
+
+    /// The process dies, with the power or without, and the next one opens the log.
+    fn stop(&mut self, power_lost: bool) -> Result<(), String> {
+        self.disk = if power_lost { self.disk.crash(self.random.next()) } else { self.disk.kill() };
+        self.log = open(&self.disk, self.recovery_point)?;
+        let at_least = if power_lost { self.safe } else { self.written };
+        let end = self.log.log_end().0;
+        ensure!(
+            end >= at_least,
+            "{at_least} was {}, and the log ends at {end}",
+            if power_lost { "flushed" } else { "written" }
+        );
+        ensure!(end <= self.end_of_model(), "the log ends at {end}, beyond all that was appended");
+        self.model.truncate(self.model.partition_point(|(next, _)| *next <= end));
+        (self.safe, self.written) = (end, end);
+        self.epoch = self.epoch.max(self.log.latest_epoch().map_or(0, |epoch| epoch.0)) + 1;
+        self.check("after a stop")
+    }
+
+    /// The log holds the model, and knows its epochs.
+    fn check(&self, when: &str) -> Result<(), String> {
+        ensure!(self.log.log_end().0 == self.end_of_model(), "{when} the log ends at {}", self.log.log_end());
+        let mut from = Offset::ZERO;
+        for (next, bytes) in &self.model {
+            let read = self.log.read(from, 0, self.log.log_end(), true).map_err(|error| format!("{when}: {error}"))?;
+            ensure!(read.bytes == bytes && read.next_offset.0 == *next, "{when} another batch is at {from}");
+            let epoch = LeaderEpoch(BatchHeader::parse(bytes).unwrap().partition_leader_epoch);
+            ensure!(
+                self.log.epoch_of(from) == Some(epoch),
+                "{when} the epoch at {from} is {:?}",
+                self.log.epoch_of(from)
+            );
+            from = read.next_offset;
+        }
+        let last = self.model.last().map(|(_, bytes)| BatchHeader::parse(bytes).unwrap().partition_leader_epoch);
+        let latest = self.log.latest_epoch().map(|epoch| epoch.0);
+        ensure!(latest == last, "{when} the latest epoch is {latest:?} where the last batch has {last:?}");
+        Ok(())
+    }
+}
+
+fn idempotent_of(base: i64, count: usize, size: usize) -> Checked {
+    checked(records(BatchBuilder::new(Codec::None).producer(1, 0, base as i32), count, size, NOW.0 + base))
+}
+
+/// Lives for 150 steps; what went wrong, if anything.
+fn live(seed: u64) -> Result<(), String> {
+    let mut life = Life::begin(seed);
+    (0..150).try_for_each(|step| life.step().map_err(|why| format!("seed {seed}, step {step}: {why}")))
+}
+
+#[test]
+fn what_was_flushed_survives_whatever_happens() {
+    for seed in 0..400 {
+        live(seed).unwrap();
+    }
+}
+
+#[test]
+fn planted_mistakes_are_found() {
+    let faults = [
+        Fault::SkipCrcInRecovery,
+        Fault::SkipRollback,
+        Fault::SkipDataSync,
+        Fault::SkipDirSync,
+        Fault::KeepEpochs,
+        Fault::KeepProducers,
+    ];
+    for fault in faults {
+        let found = plant(fault, || (0..400).find_map(|seed| live(seed).err()));
+        println!("{fault:?}: {found:?}");
+        assert!(found.is_some(), "{fault:?} goes unnoticed");
+    }
+}
+
+/// The power is lost at each call of a truncation in turn.
+#[test]
+fn a_cut_that_is_interrupted_anywhere_leaves_the_log_as_it_was_or_shorter() {
+    for to in [3, 11, 12, 20] {
+        let mut calls = 0;
+        loop {
+            let mut finished = false;
+            for seed in 0..12 {
+                let mut life = Life::begin(seed);
+                for _ in 0..25 {
+                    life.append().unwrap();
+                }
+                life.flush().unwrap();
+                let whole = life.model.iter().map(|(next, _)| *next).take_while(|next| *next <= to).last().unwrap_or(0);
+                let mut left = calls;
+                life.disk.set_plan(move |call| {
+                    left -= i32::from(call.changes());
+                    if left < 0 { Answer::Fail(Errno::IO) } else { Answer::Proceed }
+                });
+                let recovery_point = &mut life.recovery_point;
+                let cut = life.log.truncate_to(Offset(to), NOW, |scalars| {
+                    *recovery_point = scalars.recovery_point.min(*recovery_point);
+                    Ok::<(), LogError>(())
+                });
+                finished = cut.is_ok();
+                assert_eq!(life.log.is_out_of_use(), !finished);
+                if finished {
+                    life.model.truncate(life.model.partition_point(|(next, _)| *next <= whole));
+                }
+                (life.safe, life.epoch) = (whole, 5);
+                let why = format!("cut to {to}, {calls} calls, seed {seed}");
+                life.stop(true).expect(&why);
+                // And it grows over the place of the cut, and stays what it is.
+                for _ in 0..10 {
+                    life.append().unwrap();
+                }
+                life.flush().unwrap();
+                life.stop(true).expect(&why);
+            }
+            if finished {
+                break;
+            }
+            calls += 1;
+        }
+        assert!(calls > 8, "{calls} calls");
+    }
+}
