@@ -96,7 +96,7 @@ impl Log {
     pub(super) fn undisturbed<T>(&self, read: impl Fn() -> T) -> T {
         loop {
             let before = self.truncations.load(Ordering::SeqCst);
-            if before % 2 == 0 {
+            if before.is_multiple_of(2) {
                 let result = read();
                 if self.truncations.load(Ordering::SeqCst) == before {
                     return result;

@@ -88,7 +88,7 @@ fn behaves(disk: &dyn Disk, root: &Path) {
     let other = dir.join("g");
     create(disk, &other, b"other");
     disk.rename(&path, &other).unwrap();
-    assert_eq!(disk.list(&dir).unwrap(), [other.clone()]);
+    assert_eq!(disk.list(&dir).unwrap(), std::slice::from_ref(&other));
     assert_eq!(disk.read(&other).unwrap().len(), 6);
     assert!(disk.open(&other, OpenMode::Empty).unwrap().is_empty().unwrap());
     let moved = root.join("moved");

@@ -153,7 +153,7 @@ impl Life {
 
     /// The process dies, with the power or without, and the next one opens the log.
     fn stop(&mut self, power_lost: bool) -> Result<(), String> {
-        self.disk = if power_lost { self.disk.crash(self.random.next()) } else { self.disk.kill() };
+        self.disk = if power_lost { self.disk.crash(self.random.next_u64()) } else { self.disk.kill() };
         self.log = open(&self.disk, self.recovery_point)?;
         let at_least = if power_lost { self.safe } else { self.written };
         let end = self.log.log_end().0;
