@@ -85,6 +85,9 @@ type Reading struct {
 	MaxBytes, MaxPartitionBytes int32
 }
 
+// LongPoll is how long a consumer's fetch may wait for messages. The libraries' own are longer, and take their time to close.
+const LongPoll = 250 * time.Millisecond
+
 // Consumer reads.
 type Consumer interface {
 	// Poll returns at least one record, or none when the context ends.

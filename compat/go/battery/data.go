@@ -192,6 +192,41 @@ func ownPartitioner(client Client) {
 	check.Pass("messages are where their acknowledgements said")
 }
 
+// madeAgain deletes a topic and makes it again under a living producer.
+func madeAgain(client Client) {
+	admin := client.Admin()
+	defer admin.Close()
+	producer := client.Producer(Sending{Idempotent: true})
+	defer producer.Close()
+	for generation := range 3 {
+		create(client, NewTopic{Name: "again", Partitions: 1})
+		value := func(n int) []byte { return fmt.Appendf(nil, "%d %d", generation, n) }
+		const count = 200
+		outcomes := make(chan error, count)
+		for n := range count {
+			producer.Send(Record{Partition: Partition{"again", 0}, Value: value(n)}, func(_ Record, failure error) { outcomes <- failure })
+		}
+		for range count {
+			check.Must(<-outcomes, "sending to generation %d of a topic", generation)
+		}
+		stored := all(client, "again")
+		check.Require(len(stored) == count, "generation %d has %d messages", generation, len(stored))
+		for n, record := range stored {
+			check.Require(bytes.Equal(record.Value, value(n)), "generation %d has <%s> at offset %d", generation, record.Value, n)
+		}
+		check.Must(admin.Delete("again"), "deleting generation %d", generation)
+		check.Settled(fmt.Sprintf("generation %d of a topic had its own messages; it is deleted", generation), false, func() bool {
+			topics, failure := admin.Topics()
+			check.Must(failure, "the list of topics")
+			_, there := topics["again"]
+			return there
+		})
+		if forgetful, is := producer.(interface{ Forget(topic string) }); is {
+			forgetful.Forget("again")
+		}
+	}
+}
+
 // manyMessages sends 200,000 with lz4 and compares hashes over each partition.
 func manyMessages(client Client, sending Sending) {
 	count := many * check.Scale()

@@ -41,20 +41,27 @@ func end(client Client, partition Partition) int64 {
 // sendAll sends records in their order and returns them as they were stored.
 func sendAll(client Client, sending Sending, records []Record) []Record {
 	stored := make([]Record, len(records))
-	var failed atomic.Value
+	failed := make(chan error, 1)
 	var done atomic.Int64
 	producer := client.Producer(sending)
 	for n, record := range records {
 		producer.Send(record, func(acknowledged Record, failure error) {
 			if failure != nil {
-				failed.CompareAndSwap(nil, fmt.Sprintf("message %d: %v", n, failure))
+				select {
+				case failed <- fmt.Errorf("message %d: %w", n, failure):
+				default:
+				}
 			}
 			stored[n] = acknowledged
 			done.Add(1)
 		})
 	}
 	producer.Close()
-	check.Require(failed.Load() == nil, "%v", failed.Load())
+	select {
+	case failure := <-failed:
+		check.Must(failure, "sending")
+	default:
+	}
 	check.Require(int(done.Load()) == len(records), "only %d of %d sendings came to an end", done.Load(), len(records))
 	return stored
 }
@@ -114,7 +121,7 @@ func take(consumer Consumer, count int) []Record {
 
 // quiet checks that nothing comes for longer than a long poll takes.
 func quiet(consumer Consumer, what string) {
-	ctx, cancel := context.WithTimeout(context.Background(), 600*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), LongPoll+100*time.Millisecond)
 	defer cancel()
 	records := consumer.Poll(ctx)
 	check.Require(len(records) == 0, "%s, but %d messages came", what, len(records))

@@ -13,10 +13,14 @@ import (
 // Limit is how long anything may take that has to happen.
 const Limit = 100 * time.Second
 
-// Wrong is a check that did not hold.
-type Wrong struct{ Claim string }
+// Wrong is a check that did not hold, and the error that it was, if any.
+type Wrong struct {
+	Claim string
+	Cause error
+}
 
 func (w Wrong) Error() string { return w.Claim }
+func (w Wrong) Unwrap() error { return w.Cause }
 
 // Pass prints that a check held.
 func Pass(format string, arguments ...any) {
@@ -26,14 +30,14 @@ func Pass(format string, arguments ...any) {
 // Require ends the suite where a claim does not hold, and prints nothing where it does.
 func Require(holds bool, format string, arguments ...any) {
 	if !holds {
-		panic(Wrong{fmt.Sprintf(format, arguments...)})
+		panic(Wrong{Claim: fmt.Sprintf(format, arguments...)})
 	}
 }
 
 // Must ends the suite where something failed.
 func Must(failure error, format string, arguments ...any) {
 	if failure != nil {
-		panic(Wrong{fmt.Sprintf(format, arguments...) + ": " + failure.Error()})
+		panic(Wrong{fmt.Sprintf(format, arguments...) + ": " + failure.Error(), failure})
 	}
 }
 

@@ -78,6 +78,10 @@ func (p producer) Close() {
 	p.client.Close()
 }
 
+// Forget is what franz-go wants before it sends to a topic that was deleted and made again: else it fails whatever is sent to
+// it, since that was perhaps meant for the other.
+func (p producer) Forget(topic string) { p.client.PurgeTopicsFromProducing(topic) }
+
 func common(record *kgo.Record) battery.Record {
 	partition := battery.Partition{Topic: record.Topic, Index: record.Partition}
 	found := battery.Record{Partition: partition, Key: record.Key, Value: record.Value, Offset: record.Offset, Timestamp: record.Timestamp.UnixMilli()}
@@ -96,8 +100,7 @@ func (f franz) Consumer(from map[battery.Partition]battery.Place, reading batter
 		partitions[partition.Topic][partition.Index] = placed(place)
 	}
 	options := []kgo.Opt{kgo.ConsumePartitions(partitions), kgo.ConsumeResetOffset(kgo.NoResetOffset())}
-	// A partition that is resumed waits for the end of the long poll that goes on without it; the library's own is 5 s long.
-	options = append(options, kgo.FetchMaxWait(500*time.Millisecond))
+	options = append(options, kgo.FetchMaxWait(battery.LongPoll))
 	if reading.MaxBytes != 0 {
 		options = append(options, kgo.FetchMaxBytes(reading.MaxBytes))
 	}

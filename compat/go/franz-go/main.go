@@ -15,6 +15,9 @@ func main() {
 		b = broker.Start(os.Args[1], battery.Settings...)
 		client := franz{address: b.Address}
 		battery.Run(b, client)
+		check.Part("out of range", func() { resets(client) })
+		check.Part("fetch sessions", func() { sessions(client) })
+		check.Part("the versions of 23 releases", func() { everyVersion(b) })
 		b.Stop()
 		check.Pass("the broker stops cleanly")
 	}, func() {

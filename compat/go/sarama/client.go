@@ -30,6 +30,7 @@ func (s saramas) config() *sarama.Config {
 	config.Metadata.Retry.Backoff = 50 * time.Millisecond
 	config.Producer.Retry.Backoff = 50 * time.Millisecond
 	config.Consumer.Retry.Backoff = 50 * time.Millisecond
+	config.Consumer.MaxWaitTime = battery.LongPoll
 	if s.tap != nil {
 		config.Net.Proxy.Enable = true
 		config.Net.Proxy.Dialer = s.tap

@@ -16,6 +16,7 @@ func main() {
 	code := check.Suite(func() {
 		b = broker.Start(os.Args[1], battery.Settings...)
 		battery.Run(b, saramas{address: b.Address, version: sarama.DefaultVersion})
+		check.Part("the versions of 17 releases", func() { everyVersion(b) })
 		b.Stop()
 		check.Pass("the broker stops cleanly")
 	}, func() {

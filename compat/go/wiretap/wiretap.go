@@ -35,6 +35,16 @@ func (t *Tap) Asked() []Request { return t.sorted(t.asked) }
 // Refused are the requests after which the broker closed the connection without an answer, sorted.
 func (t *Tap) Refused() []Request { return t.sorted(t.refused) }
 
+// Refusals is how often that happened.
+func (t *Tap) Refusals() (count int) {
+	t.lock.Lock()
+	defer t.lock.Unlock()
+	for _, times := range t.refused {
+		count += times
+	}
+	return count
+}
+
 func (t *Tap) sorted(requests map[Request]int) []Request {
 	t.lock.Lock()
 	defer t.lock.Unlock()
