@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     io,
     net::SocketAddr,
+    path::PathBuf,
     sync::Arc,
     time::Duration,
 };
@@ -59,8 +60,8 @@ pub enum StartError {
     Disk(#[from] io::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error(transparent)]
-    Quorum(#[from] QuorumError),
+    #[error("{}: {cause}", .path.display())]
+    Metadata { path: PathBuf, cause: QuorumError },
     #[error(transparent)]
     Submit(#[from] SubmitError),
     #[error("the controller refused this broker: {0}")]
@@ -72,14 +73,17 @@ pub enum StartError {
 }
 
 impl Broker {
-    /// Binds the listeners, then opens the data folder, so that whatever fails before leaves the disk as it was. Serves
-    /// once everything is loaded: no client sees half a cluster.
+    /// Binds the listeners, then opens the data folder, so that whatever fails before leaves the disk as it was; and then the
+    /// metadata, so that whatever fails before leaves the logs and the mark of the last clean stop as they were. Serves once
+    /// everything is loaded: no client sees half a cluster.
     pub async fn start(config: BrokerConfig, folder: Inspected, env: SharedEnv) -> Result<Broker, StartError> {
         let bound: Vec<Bound> = config.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
+        let addresses = addresses(&bound)?;
+        let sockets = sockets(bound)?;
         let folder = folder.open(env.as_ref())?;
         let clean_stop = folder.clean_shutdown();
-        folder.mark_running()?;
-        let store: SharedStore = Arc::new(RocksStore::open(&folder.path().join(STORE_FOLDER))?);
+        let metadata = folder.path().join(STORE_FOLDER);
+        let store: SharedStore = Arc::new(RocksStore::open(&metadata)?);
         let config = Arc::new(config);
         let cluster_id: Arc<str> = Arc::from(folder.cluster_id());
 
@@ -88,8 +92,18 @@ impl Broker {
             Arc::clone(&store),
             Arc::clone(&env),
         )
-        .await?;
-        let broker_epoch = join(&quorum, &config, &folder, &bound, &env, clean_stop).await?;
+        .await
+        .map_err(|cause| match cause {
+            QuorumError::Store(error) => StartError::Store(error),
+            cause => StartError::Metadata { path: metadata, cause },
+        })?;
+        let mut starting = folder.mark_running()?;
+        let broker_epoch = join(&quorum, &config, &folder, &addresses, &env, clean_stop).await?;
+        starting.registered(broker_epoch);
+        if clean_stop.is_none() && quorum.image().topics().next().is_some() {
+            info!("the last stop was not clean: checking what had not been flushed");
+        }
+        // This fails only before it has opened the first log.
         let replicas = Replicas::start(
             ReplicasConfig {
                 node_id: config.node_id,
@@ -105,6 +119,7 @@ impl Broker {
             store,
             &quorum.image(),
         )?;
+        starting.complete();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
 
         let stopping = CancellationToken::new();
@@ -122,8 +137,7 @@ impl Broker {
         });
         let tasks = TaskTracker::new();
         let connections = TaskTracker::new();
-        let addresses = addresses(&bound)?;
-        accept(&config, &services, &stopping, bound, &tasks, &connections)?;
+        accept(&config, &services, &stopping, sockets, &tasks, &connections);
         tasks.spawn(expire_producers(Arc::clone(&services), stopping.clone()));
         for line in config::banner(&config, &services.cluster_id, folder.path(), &addresses) {
             info!("{line}");
@@ -137,6 +151,12 @@ impl Broker {
     /// Where each listener listens, in the order of the settings.
     pub fn addresses(&self) -> &[Vec<SocketAddr>] {
         &self.addresses
+    }
+
+    /// Waits until the broker is of no more use and better stopped: its metadata can neither be written nor, by trying again, be
+    /// made writable. (Kafka halts where its metadata log fails.) A disk that is full or away for a while is waited for instead.
+    pub async fn failed(&self) -> QuorumError {
+        self.services.quorum.failed().await
     }
 
     /// Stops cleanly: requests that were read are answered, logs and metadata are made durable, and the folder is marked
@@ -167,7 +187,7 @@ async fn join(
     quorum: &Quorum,
     config: &BrokerConfig,
     folder: &DataFolder,
-    bound: &[Bound],
+    addresses: &[Vec<SocketAddr>],
     env: &SharedEnv,
     clean_stop: Option<i64>,
 ) -> Result<i64, StartError> {
@@ -183,9 +203,9 @@ async fn join(
     let listeners = config
         .listeners
         .iter()
-        .zip(bound)
-        .filter_map(|(listener, bound)| {
-            let (host, port) = listener.advertise(*bound.addresses().ok()?.first()?);
+        .zip(addresses)
+        .filter_map(|(listener, addresses)| {
+            let (host, port) = listener.advertise(*addresses.first()?);
             Some(Listener { name: listener.name.clone(), host, port, security_protocol: 0 })
         })
         .collect();
@@ -208,14 +228,22 @@ fn addresses(bound: &[Bound]) -> io::Result<Vec<Vec<SocketAddr>>> {
     bound.iter().map(Bound::addresses).collect()
 }
 
+/// All sockets, each with the name of its listener.
+fn sockets(bound: Vec<Bound>) -> io::Result<Vec<(Arc<str>, TcpListener)>> {
+    let named = bound
+        .into_iter()
+        .flat_map(|Bound { name, sockets }| sockets.into_iter().map(move |socket| (Arc::clone(&name), socket)));
+    named.map(|(name, socket)| Ok((name, TcpListener::from_std(socket)?))).collect()
+}
+
 fn accept(
     config: &BrokerConfig,
     services: &Arc<Services>,
     stopping: &CancellationToken,
-    bound: Vec<Bound>,
+    sockets: Vec<(Arc<str>, TcpListener)>,
     tasks: &TaskTracker,
     connections: &TaskTracker,
-) -> io::Result<()> {
+) {
     let (budget, max_frame) = frame_bounds(config, env::memory_limit());
     if max_frame < config.socket_request_max_bytes {
         warn!(
@@ -239,18 +267,9 @@ fn accept(
     let overrides: HashMap<_, _> =
         config.max_connections_per_ip_overrides.iter().map(|(ip, limit)| (*ip, *limit)).collect();
     let limits = ConnectionLimits::new(config.max_connections, config.max_connections_per_ip, overrides);
-    for bound in bound {
-        for socket in bound.sockets {
-            tasks.spawn(listener::accept(
-                Arc::clone(&shared),
-                TcpListener::from_std(socket)?,
-                Arc::clone(&bound.name),
-                Arc::clone(&limits),
-                connections.clone(),
-            ));
-        }
+    for (name, socket) in sockets {
+        tasks.spawn(listener::accept(Arc::clone(&shared), socket, name, Arc::clone(&limits), connections.clone()));
     }
-    Ok(())
 }
 
 /// Bytes that all frames may take together, and the largest frame. Where nobody said how many, a quarter of the memory, and

@@ -1,7 +1,7 @@
 //! The command line: arguments, runtime, signals, exit codes.
 //!
-//! Exit codes: 0 after a clean stop, 1 where the broker could not start, 2 for arguments that make no sense, 130 where
-//! a second signal forced the end.
+//! Exit codes: 0 after a clean stop, 1 where the broker could not start or not go on, 2 for arguments that make no sense, 130
+//! where a second signal forced the end.
 
 use std::{
     fs,
@@ -28,6 +28,9 @@ use tracing::{debug, error, info, warn};
 
 /// Settings are some kilobytes; what is larger was named by mistake.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// Of a file that is no properties file nearly every line is wrong.
+const PROBLEMS_TOLD_MAX: usize = 20;
 
 const FORCED: u8 = 130;
 
@@ -106,8 +109,11 @@ fn serve(args: Serve) -> ExitCode {
     let (config, folder) = match prepare(&args) {
         Ok(prepared) => prepared,
         Err(problems) => {
-            for problem in problems {
+            for problem in problems.iter().take(PROBLEMS_TOLD_MAX) {
                 error!("{problem}");
+            }
+            if problems.len() > PROBLEMS_TOLD_MAX {
+                error!("and {} more problems", problems.len() - PROBLEMS_TOLD_MAX);
             }
             return ExitCode::FAILURE;
         }
@@ -186,11 +192,20 @@ async fn run(config: BrokerConfig, folder: Inspected) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    info!("{}: stopping", signals.next().await);
+    let code = tokio::select! {
+        signal = signals.next() => {
+            info!("{signal}: stopping");
+            ExitCode::SUCCESS
+        }
+        error = broker.failed() => {
+            error!("stopping, since without its metadata a broker cannot go on: {error}");
+            ExitCode::FAILURE
+        }
+    };
     match signals.unless_insisted(broker.shutdown()).await {
         Some(()) => {
             info!("stopped");
-            ExitCode::SUCCESS
+            code
         }
         None => {
             warn!("stopped by force: the next start will recover");

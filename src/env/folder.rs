@@ -12,6 +12,7 @@ use std::{
 
 use rustix::fs::{Access, FlockOperation, access, fcntl_lock, flock};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use super::Env;
 use crate::model::{NodeId, Uuid};
@@ -20,7 +21,8 @@ const META: &str = "meta.properties";
 const LOCK: &str = ".lock";
 const CLEAN_SHUTDOWN: &str = ".kafka_cleanshutdown";
 
-/// Version 1 of `meta.properties` is Kafka's; this number is ours, for what else lies in the folder.
+/// Version 1 of `meta.properties` is Kafka's; this number is ours, for what else lies in the folder. A build whose data older
+/// builds cannot read raises it at its first start: they then refuse the folder at the first look, with nothing in it touched.
 const FORMAT: u32 = 1;
 const FORMAT_KEY: &str = "felice.format";
 
@@ -65,6 +67,16 @@ pub struct DataFolder {
     identity: Identity,
     clean_shutdown: Option<i64>,
     _lock: File,
+}
+
+/// A start that is under way: the mark of a clean stop is away. Dropped before [`complete`](Starting::complete), where the start
+/// comes to nothing, it puts the mark back, since what the mark is about was not touched.
+#[derive(Debug)]
+#[must_use]
+pub struct Starting<'a> {
+    folder: &'a DataFolder,
+    /// What the mark said or is to say now; `None` where there was no mark.
+    broker_epoch: Option<i64>,
 }
 
 /// What `meta.properties` says.
@@ -179,16 +191,18 @@ impl DataFolder {
         self.clean_shutdown
     }
 
-    /// Takes the mark of a clean stop away, durably. Call it before the first write to anything in the folder.
+    /// Takes the mark of a clean stop away, durably. Call it before the first write to any partition's log. (The metadata needs no
+    /// mark: what is written there can be torn at any moment.)
     ///
     /// # Errors
     /// The disk's; the mark may then still be there.
-    pub fn mark_running(&self) -> io::Result<()> {
+    pub fn mark_running(&self) -> io::Result<Starting<'_>> {
         match fs::remove_file(self.path.join(CLEAN_SHUTDOWN)) {
-            Ok(()) => sync_directory(&self.path),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            Err(error) => Err(error),
+            Ok(()) => sync_directory(&self.path)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
         }
+        Ok(Starting { folder: self, broker_epoch: self.clean_shutdown })
     }
 
     /// Marks that everything was written and flushed. Call it after the last write to anything in the folder.
@@ -198,6 +212,28 @@ impl DataFolder {
     pub fn mark_clean(&self, broker_epoch: i64) -> io::Result<()> {
         let mark = serde_json::to_vec(&CleanShutdown { version: 0, broker_epoch })?;
         write_whole(&self.path, CLEAN_SHUTDOWN, &mark)
+    }
+}
+
+impl Starting<'_> {
+    /// The broker has this epoch from now on.
+    pub fn registered(&mut self, broker_epoch: i64) {
+        self.broker_epoch = self.broker_epoch.map(|_| broker_epoch);
+    }
+
+    /// From now on logs may be written.
+    pub fn complete(mut self) {
+        self.broker_epoch = None;
+    }
+}
+
+impl Drop for Starting<'_> {
+    fn drop(&mut self) {
+        if let Some(epoch) = self.broker_epoch
+            && let Err(error) = self.folder.mark_clean(epoch)
+        {
+            warn!("the mark of the last clean stop is lost, the next start will recover: {error}");
+        }
     }
 }
 
@@ -370,10 +406,33 @@ mod tests {
 
         let folder = open(root.path(), 1).unwrap();
         assert_eq!(folder.clean_shutdown(), Some(42));
-        folder.mark_running().unwrap();
-        folder.mark_running().unwrap();
+        folder.mark_running().unwrap().complete();
+        folder.mark_running().unwrap().complete();
         drop(folder);
         assert_eq!(open(root.path(), 1).unwrap().clean_shutdown(), None);
+    }
+
+    #[test]
+    fn a_start_that_comes_to_nothing_keeps_the_mark() {
+        let root = tempfile::tempdir().unwrap();
+        let mark = root.path().join(CLEAN_SHUTDOWN);
+        let folder = open(root.path(), 1).unwrap();
+        drop(folder.mark_running().unwrap());
+        assert!(!mark.exists(), "there was none");
+        folder.mark_clean(42).unwrap();
+        drop(folder);
+
+        for (registered, epoch) in [(None, 42), (Some(43), 43), (None, 43)] {
+            let folder = open(root.path(), 1).unwrap();
+            let mut starting = folder.mark_running().unwrap();
+            assert!(!mark.exists(), "a crash from here on is one");
+            if let Some(epoch) = registered {
+                starting.registered(epoch);
+            }
+            drop(starting);
+            drop(folder);
+            assert_eq!(open(root.path(), 1).unwrap().clean_shutdown(), Some(epoch));
+        }
     }
 
     #[test]

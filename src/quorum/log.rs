@@ -13,7 +13,7 @@ use std::{
 use bytes::Bytes;
 use felice_protocol::schema::Stored;
 use openraft::{
-    LogState, OptionalSend, RaftLogReader,
+    EntryPayload, LogState, OptionalSend, RaftLogReader,
     entry::RaftEntry,
     storage::{IOFlushed, RaftLogStorage},
 };
@@ -24,7 +24,10 @@ use super::{
     raft::{LogEntry, LogId, TypeConfig, Vote},
     stored::{self, FormError, StoredEntry, StoredLogId, StoredVote},
 };
-use crate::store::{Batch, Entry, KeyRange, Order, Table};
+use crate::{
+    metadata::decode_batch,
+    store::{Batch, Entry, KeyRange, Order, Table},
+};
 
 const VOTE: &[u8] = b"vote";
 const COMMITTED: &[u8] = b"committed";
@@ -38,6 +41,34 @@ pub struct Log {
 impl Log {
     pub fn new(disk: Disk) -> Log {
         Log { disk }
+    }
+
+    /// Whether all that the log holds can be read by this version.
+    ///
+    /// # Errors
+    /// What cannot.
+    pub fn check(&self) -> Result<(), QuorumError> {
+        let store = self.disk.store();
+        if let Some(vote) = store.get(Table::RaftState, VOTE)? {
+            stored::from_bytes::<StoredVote>(vote)?.vote()?;
+        }
+        for key in [COMMITTED, PURGED] {
+            if let Some(id) = store.get(Table::RaftState, key)? {
+                stored::from_bytes::<StoredLogId>(id)?.log_id()?;
+            }
+        }
+        let mut before = None;
+        for found in store.scan(Table::RaftLog, &KeyRange::all(), Order::Ascending, usize::MAX)? {
+            let entry = entry(found)?;
+            let after = entry.index();
+            if let Some(before) = before.replace(after).filter(|before| before + 1 != after) {
+                return Err(QuorumError::Hole { before, after });
+            }
+            if let EntryPayload::Normal(records) = entry.payload {
+                decode_batch(&records.0)?;
+            }
+        }
+        Ok(())
     }
 
     fn scalar<T: Stored>(&self, key: &[u8]) -> io::Result<Option<T>> {

@@ -119,6 +119,8 @@ impl Quorum {
         let machine = Machine::open(disk.clone(), published.clone(), snapshot_entries)?;
         let stopped = |e: &dyn fmt::Display| disk.failure().unwrap_or_else(|| QuorumError::Raft(e.to_string()));
         let log = Log::new(disk.clone());
+        // Before Raft writes the vote of a new term: what a newer version wrote is refused as it is.
+        log.check()?;
         let raft = Raft::new(node_id, raft_config, Unconnected, log, machine).await.map_err(|e| stopped(&e))?;
         if raft.is_initialized().await.map_err(|e| stopped(&e))? {
             let voters = raft.voter_ids().collect::<Vec<_>>();

@@ -23,7 +23,7 @@ use crate::{
     env::{Env, SystemEnv},
     metadata::{Delta, Listener},
     model::{TopicId, Uuid},
-    store::{Batch, KeyRange, MapStore, Order, RocksStore, Store, Table},
+    store::{Batch, Entry, KeyRange, MapStore, Order, RocksStore, Store, Table},
 };
 
 const CLUSTER: &str = "oQ5i8hVSTcWoGKYvIZk7YA";
@@ -344,9 +344,18 @@ async fn subscribers_see_all_in_order_before_the_reply() {
 }
 
 async fn refusal(store: MapStore, node_id: i32, cluster_id: &str) -> QuorumError {
+    refusal_of(Arc::new(store), node_id, cluster_id).await
+}
+
+async fn refusal_of(store: Arc<MapStore>, node_id: i32, cluster_id: &str) -> QuorumError {
     let config = QuorumConfig { node_id: NodeId(node_id), cluster_id: cluster_id.to_owned() };
-    let started = within(Quorum::start(config, Arc::new(store), Arc::new(SystemEnv))).await;
+    let started = within(Quorum::start(config, store, Arc::new(SystemEnv))).await;
     started.err().expect("it started")
+}
+
+/// All that a store holds.
+fn contents(store: &MapStore) -> Vec<Vec<Entry>> {
+    Table::ALL.iter().map(|table| store.scan(*table, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap()).collect()
 }
 
 /// The store as it is after a clean stop with one topic.
@@ -394,11 +403,13 @@ async fn what_cannot_be_read_stops_the_start_with_one_line() {
         ),
     ];
     for (expected, damage) in cases {
-        let store = stopped().await;
+        let store = Arc::new(stopped().await);
         let mut batch = Batch::new();
         damage(&store, &mut batch);
         store.write_synced(&batch).unwrap();
-        assert_eq!(refusal(store, 1, CLUSTER).await.to_string(), expected);
+        let before = contents(&store);
+        assert_eq!(refusal_of(Arc::clone(&store), 1, CLUSTER).await.to_string(), expected);
+        assert_eq!(contents(&store), before, "{expected}: it is left as it was");
     }
 }
 
