@@ -2,7 +2,9 @@
 //!
 //! Dispatch and the ApiVersions answer both come from [`SERVED`], so what is advertised is what is answered.
 
+mod alter_configs;
 mod api_versions;
+mod config_changes;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -174,6 +176,7 @@ pub static SERVED: &[Served] = served![
     InitProducerId 0..=5 => init_producer_id::handle,
     OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle,
     DescribeConfigs 0..=4 => describe_configs::handle,
+    AlterConfigs 0..=2 => alter_configs::handle,
     CreatePartitions 0..=3 => create_partitions::handle,
     IncrementalAlterConfigs 0..=1 => incremental_alter_configs::handle,
     DescribeCluster 0..=2 => describe_cluster::handle,

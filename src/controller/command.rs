@@ -147,7 +147,7 @@ pub struct NewPartitions {
     pub assignments: Option<Vec<Vec<NodeId>>>,
 }
 
-/// IncrementalAlterConfigs for topics (KIP-339).
+/// IncrementalAlterConfigs (KIP-339) and AlterConfigs (KIP-133) for topics.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlterConfigs {
     pub topics: Vec<TopicConfigChanges>,
@@ -159,6 +159,8 @@ pub struct AlterConfigs {
 pub struct TopicConfigChanges {
     pub topic: String,
     pub changes: Vec<ConfigChange>,
+    /// Settings that no change names go back to their defaults: the old AlterConfigs.
+    pub replaces_all: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

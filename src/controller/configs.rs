@@ -14,7 +14,7 @@ use crate::{
 /// The longest value, in bytes; Kafka's, and what a string on the wire holds.
 const MAX_VALUE_LEN: usize = 32_767;
 
-/// IncrementalAlterConfigs for topics. The changes to one topic are made all or none; another's do not concern it.
+/// IncrementalAlterConfigs and AlterConfigs for topics. The changes to one topic are made all or none; another's do not concern it.
 pub(super) fn alter(image: &Image, command: &AlterConfigs) -> Decision {
     let repeated = repeated(command.topics.iter().map(|topic| &*topic.topic));
     let mut draft = Draft::new(image);
@@ -53,6 +53,11 @@ fn altered(image: &Image, command: &TopicConfigChanges) -> Result<Vec<Record>, R
         if value.as_deref() != current {
             changed.insert(&change.name, value);
         }
+    }
+    if command.replaces_all {
+        let named = |name: &str| command.changes.iter().any(|change| change.name == name);
+        let others = topic.into_iter().flat_map(Topic::configs).filter(|(name, _)| !named(name));
+        changed.extend(others.map(|(name, _)| (name, None)));
     }
     if changed.values().flatten().any(|value| value.len() > MAX_VALUE_LEN) {
         return Err(value_too_long());
@@ -196,7 +201,8 @@ mod tests {
     }
 
     fn command(topic: &str, changes: Vec<ConfigChange>) -> AlterConfigs {
-        AlterConfigs { topics: vec![TopicConfigChanges { topic: topic.to_owned(), changes }], validate_only: false }
+        let topics = vec![TopicConfigChanges { topic: topic.to_owned(), changes, replaces_all: false }];
+        AlterConfigs { topics, validate_only: false }
     }
 
     fn alter_one(image: &mut Image, topic: &str, changes: Vec<ConfigChange>) -> Result<(), Refusal> {
@@ -229,6 +235,30 @@ mod tests {
 
         assert_eq!(alter_one(&mut image, "t", vec![change("segment.ms", ConfigOp::Delete, None)]), Ok(()));
         assert_eq!(configs(&image), [pair("max.message.bytes", "5")]);
+    }
+
+    #[test]
+    fn the_old_way_takes_away_what_it_does_not_name() {
+        let mut image = with_topic();
+        let replace = |image: &mut Image, changes: Vec<ConfigChange>| {
+            let topics = vec![TopicConfigChanges { topic: "t".to_owned(), changes, replaces_all: true }];
+            let Reply::AlterConfigs(results) = run(image, AlterConfigs { topics, validate_only: false }) else {
+                panic!()
+            };
+            results.into_iter().next().unwrap().1
+        };
+        let configs = |image: &Image| -> Vec<(String, String)> {
+            let topic = image.topic("t").unwrap();
+            topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        };
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(replace(&mut image, vec![set("segment.ms", "1"), set("flush.ms", "2")]), Ok(()));
+        assert_eq!(replace(&mut image, vec![set("segment.ms", "1"), set("max.message.bytes", "3")]), Ok(()));
+        assert_eq!(configs(&image), [pair("max.message.bytes", "3"), pair("segment.ms", "1")]);
+        assert!(replace(&mut image, vec![set("flush.ms", "never")]).is_err());
+        assert_eq!(configs(&image), [pair("max.message.bytes", "3"), pair("segment.ms", "1")], "all or nothing");
+        assert_eq!(replace(&mut image, vec![]), Ok(()));
+        assert_eq!(configs(&image), []);
     }
 
     #[test]
@@ -314,8 +344,11 @@ mod tests {
     fn topics_stand_for_themselves() {
         let mut image = with_topic();
         create_topic(&mut image, new_topic("u", 1, 1));
-        let topic =
-            |name: &str, value| TopicConfigChanges { topic: name.to_owned(), changes: vec![set("segment.ms", value)] };
+        let topic = |name: &str, value| TopicConfigChanges {
+            topic: name.to_owned(),
+            changes: vec![set("segment.ms", value)],
+            replaces_all: false,
+        };
         let topics = vec![topic("t", "1"), topic("u", "never"), topic("v", "1"), topic("v", "2")];
         for validate_only in [true, false] {
             let command = AlterConfigs { topics: topics.clone(), validate_only };

@@ -257,9 +257,13 @@ impl Run {
         let value = self.random.pick(&["1000", "2000", "many"]).to_owned();
         let op = self.random.pick(&[ConfigOp::Set, ConfigOp::Set, ConfigOp::Delete]);
         let changes = vec![ConfigChange { name: name.clone(), op, value: Some(value.clone()) }];
-        let topics = vec![TopicConfigChanges { topic: topic.clone(), changes }];
+        let replaces_all = value == "2000";
+        let topics = vec![TopicConfigChanges { topic: topic.clone(), changes, replaces_all }];
         let Reply::AlterConfigs(results) = self.decide(AlterConfigs { topics, validate_only: false }) else { panic!() };
         let is_valid = op == ConfigOp::Delete || name != "nonsense" && value != "many";
+        if let Some(known) = self.topics.get_mut(&topic).filter(|_| is_valid && replaces_all) {
+            known.configs.retain(|other, _| *other == name);
+        }
         match self.topics.get_mut(&topic).filter(|_| is_valid) {
             Some(known) if op == ConfigOp::Set => {
                 assert_eq!(results[0].1, Ok(()));

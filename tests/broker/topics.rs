@@ -5,6 +5,7 @@ use std::fs;
 use felice_protocol::{
     error::ErrorCode,
     messages::{
+        alter_configs::{self, AlterConfigsRequest},
         create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
         create_topics::{CreatableTopic, CreateTopicsRequest},
         describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
@@ -149,6 +150,41 @@ fn settings_are_told_altered_obeyed_and_kept() {
     assert_eq!(alter(&mut client, "t", "max.message.bytes", 1, None), ErrorCode::None);
     assert_eq!(config(&mut client, "t", "max.message.bytes").1, DEFAULT);
     client.must_produce("t", &large);
+}
+
+/// AlterConfigs: what it does not name goes back to its default.
+#[test]
+fn settings_are_replaced_the_old_way() {
+    const TOPIC: i8 = 1;
+    const DEFAULT: i8 = 5;
+    let broker = Local::start(&[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[("segment.ms", "1234567")]);
+    for version in 0..=2 {
+        let name = ["max.message.bytes", "flush.ms", "segment.ms"][version];
+        let mut replace = |topic: &str, name: &str, value: &str| {
+            let config = alter_configs::AlterableConfig {
+                name: name.to_owned(),
+                value: Some(value.to_owned()),
+                ..alter_configs::AlterableConfig::default()
+            };
+            let resource = alter_configs::AlterConfigsResource {
+                resource_type: 2,
+                resource_name: topic.to_owned(),
+                configs: vec![config],
+                ..alter_configs::AlterConfigsResource::default()
+            };
+            let request = AlterConfigsRequest { resources: vec![resource], ..AlterConfigsRequest::default() };
+            error(client.call(version as i16, &request).responses[0].error_code)
+        };
+        assert_eq!(replace("t", name, "many"), ErrorCode::InvalidConfig);
+        assert_eq!(replace("missing", name, "1000"), ErrorCode::UnknownTopicOrPartition);
+        assert_eq!(replace("t", name, "1000"), ErrorCode::None);
+        for other in ["max.message.bytes", "flush.ms", "segment.ms"] {
+            let source = config(&mut client, "t", other).1;
+            assert_eq!(source, if other == name { TOPIC } else { DEFAULT }, "{other} after {name}");
+        }
+    }
 }
 
 #[test]
