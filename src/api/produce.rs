@@ -25,8 +25,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Closing, Context, partitions};
 use crate::{
     log::{self, producers::ProducerError},
-    model::{LeaderEpoch, Offset, TopicId},
-    replica::{Acks, AppendError, NotSafe, Partition},
+    model::{LeaderEpoch, TopicId},
+    replica::{Acks, AppendError, Awaited, NotSafe, Partition},
 };
 
 /// From here on topics are named by their ids.
@@ -72,8 +72,8 @@ pub fn handle(cx: &Context<'_>, request: ProduceRequest) -> Answer<ProduceRespon
             }
             match append(cx, &partition, acks, data) {
                 Ok((answer, wait_for)) => {
-                    if let Some(end) = wait_for {
-                        waits.push(Wait { topic_index, index, partition, end, leader_epoch: answer.1 });
+                    if let Some(awaited) = wait_for {
+                        waits.push(Wait { topic_index, index, partition, awaited, leader_epoch: answer.1 });
                     }
                     answers.push(answer.0);
                 }
@@ -105,11 +105,11 @@ struct Wait {
     topic_index: usize,
     index: usize,
     partition: Arc<Partition>,
-    end: Offset,
+    awaited: Awaited,
     leader_epoch: LeaderEpoch,
 }
 
-type Appended = ((PartitionProduceResponse, LeaderEpoch), Option<Offset>);
+type Appended = ((PartitionProduceResponse, LeaderEpoch), Option<Awaited>);
 
 fn append(
     cx: &Context<'_>,
@@ -162,7 +162,7 @@ fn finish(acks: Acks, response: ProduceResponse, waits: Vec<Wait>, timeout_ms: i
 async fn wait_until_safe(mut response: ProduceResponse, waits: Vec<Wait>, timeout_ms: i32) -> ProduceResponse {
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     for wait in waits {
-        let safe = timeout_at(deadline, wait.partition.reached(wait.end, wait.leader_epoch)).await;
+        let safe = timeout_at(deadline, wait.partition.reached(wait.awaited, wait.leader_epoch)).await;
         let error = match safe {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => not_safe_code(error),

@@ -11,19 +11,17 @@ use std::{
     thread,
 };
 
-use bytes::Bytes;
 use dashmap::{DashMap, DashSet};
-use felice_protocol::{schema, schema::Stored, stored};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
-use super::{Leadership, Partition, TopicSettings, flusher::Flusher, parallel};
+use super::{Leadership, Partition, Scalars, TopicSettings, flusher::Flusher, parallel};
 use crate::{
     env::{RealDisk, SharedDisk, SharedEnv},
     log::{self, Log, LogError, Start},
     metadata::{self, Delta, Image, Topic},
     model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
-    store::{Batch, SharedStore, Store, StoreError, Table},
+    store::{Batch, SharedStore, Store, StoreError},
 };
 
 /// From a topic's own settings to what its partitions obey.
@@ -208,8 +206,8 @@ impl Replicas {
             partition.close();
             match partition.log().close() {
                 Ok(()) => {
-                    let scalars = ReplicaRecord::of(partition, partition.log_end());
-                    batch.lock().put(Table::Partition, self.key(partition.id()), scalars.to_bytes());
+                    let scalars = scalars(partition, partition.log_end());
+                    scalars.put(&mut batch.lock(), self.config.directory_id, partition.id());
                 }
                 Err(error) => {
                     error!(partition = %partition.name(), "the log cannot be closed cleanly: {error}");
@@ -228,10 +226,6 @@ impl Replicas {
         for partition in &self.partitions {
             partition.log().expire_producers(now);
         }
-    }
-
-    fn key(&self, id: TopicIdPartition) -> Vec<u8> {
-        key(self.config.directory_id, id)
     }
 
     fn settings(&self, topic: &Topic) -> TopicSettings {
@@ -267,14 +261,11 @@ impl Replicas {
     ) -> Result<u64, StartError> {
         let id = TopicIdPartition { topic_id: topic.id(), partition: index };
         let name = TopicPartition { topic: Arc::clone(topic.name()), partition: index };
-        let scalars = match self.store.get(Table::Partition, &self.key(id))? {
-            Some(bytes) => ReplicaRecord::from_bytes(bytes),
-            None => ReplicaRecord::default(),
-        };
+        let scalars = Scalars::load(&*self.store, self.config.directory_id, id)?;
         let start = Start {
             clean: is_start && self.config.clean_start,
-            recovery_point: Offset(scalars.recovery_point),
-            log_start: Offset(scalars.log_start_offset),
+            recovery_point: scalars.recovery_point,
+            log_start: scalars.log_start,
         };
         let dir = log::partition_dir(&self.config.data_dir, &name);
         let settings = self.settings(topic);
@@ -289,8 +280,9 @@ impl Replicas {
                 truncated.why
             );
         }
+        let (node, leadership) = (self.config.node_id, leadership(partition));
         let partition =
-            Partition::new(id, self.config.node_id, log, settings, leadership(partition), self.flusher.queue());
+            Partition::new(id, node, log, settings, leadership, scalars.high_watermark, self.flusher.queue());
         self.partitions.insert(id, partition);
         Ok(recovered.bytes_checked)
     }
@@ -314,7 +306,7 @@ impl Replicas {
             Err(error) => error!(partition = %partition.name(), "the log cannot be deleted: {error}"),
         }
         let mut batch = Batch::new();
-        batch.delete(Table::Partition, self.key(id));
+        Scalars::delete(&mut batch, self.config.directory_id, id);
         if let Err(error) = self.store.write(&batch) {
             error!(partition = %partition.name(), "its recovery point cannot be removed: {error}");
         }
@@ -386,8 +378,13 @@ fn leadership(partition: &metadata::Partition) -> Leadership {
     Leadership {
         leader: Some(partition.leader).filter(|leader| leader.0 >= 0),
         leader_epoch: partition.leader_epoch,
+        replication_factor: partition.replicas.len(),
         isr: partition.isr.to_vec(),
     }
+}
+
+fn scalars(partition: &Partition, recovery_point: Offset) -> Scalars {
+    Scalars { recovery_point, log_start: partition.log_start(), high_watermark: partition.high_watermark() }
 }
 
 fn display_bytes(bytes: u64) -> String {
@@ -398,64 +395,11 @@ fn display_bytes(bytes: u64) -> String {
     }
 }
 
-schema! {
-    /// What is stored of a partition's replica besides its files.
-    ReplicaRecord {
-        /// Everything below is on disk and was checked.
-        recovery_point: i64,
-        log_start_offset: i64,
-    }
-}
-
-stored! {
-    0 ReplicaRecord 0-0, flexible 0+;
-}
-
-impl ReplicaRecord {
-    fn of(partition: &Partition, recovery_point: Offset) -> ReplicaRecord {
-        ReplicaRecord {
-            recovery_point: recovery_point.0,
-            log_start_offset: partition.log_start().0,
-            ..ReplicaRecord::default()
-        }
-    }
-
-    /// The version, then the record.
-    fn to_bytes(&self) -> Vec<u8> {
-        let mut w = felice_protocol::wire::Writer::new();
-        w.put_slice(&Self::VERSIONS.max.to_be_bytes());
-        // All fields are numbers that exist in every version.
-        let _ = self.encode(&mut w, Self::VERSIONS.max);
-        w.into_bytes().to_vec()
-    }
-
-    /// What cannot be read counts as unknown: the log is then checked from its start, which loses nothing.
-    fn from_bytes(bytes: Vec<u8>) -> ReplicaRecord {
-        let bytes = Bytes::from(bytes);
-        let read = || {
-            let version = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
-            ReplicaRecord::decode(&bytes.slice(2..), version).ok()
-        };
-        read().unwrap_or_default()
-    }
-}
-
-fn key(directory_id: Uuid, id: TopicIdPartition) -> Vec<u8> {
-    let mut key = id.topic_id.0.0.to_vec();
-    key.extend_from_slice(&id.partition.0.to_be_bytes());
-    key.extend_from_slice(&directory_id.0);
-    key
-}
-
 /// After a flush: what is below needs no check after a crash. Stored once a segment, not once a flush.
 fn note_recovery_point(store: &dyn Store, directory_id: Uuid, partition: &Partition) {
     let Some(recovery_point) = partition.recovery_point_to_store() else { return };
     let mut batch = Batch::new();
-    batch.put(
-        Table::Partition,
-        key(directory_id, partition.id()),
-        ReplicaRecord::of(partition, recovery_point).to_bytes(),
-    );
+    scalars(partition, recovery_point).put(&mut batch, directory_id, partition.id());
     if let Err(error) = store.write(&batch) {
         warn!(partition = %partition.name(), "its recovery point cannot be stored: {error}");
     }

@@ -1,13 +1,17 @@
 //! Partitions as this broker holds them: their logs, who leads them, and who waits for them.
 
 mod flusher;
+mod machine;
 mod manager;
 mod parallel;
 mod partition;
 mod rules;
+mod scalars;
 mod watch;
 
+pub use machine::{Awaited, Became, Demands, LogEnds, Replica};
 pub use manager::{Replicas, ReplicasConfig, StartError};
-pub use partition::{Acks, AppendError, Appended, NotSafe, Partition, TopicSettings};
-pub use rules::{EpochMismatch, Leadership};
+pub use partition::{AppendError, Appended, NotSafe, Partition, TopicSettings};
+pub use rules::{Acks, EpochEnd, EpochMismatch, Leadership, Lineage, Truncation, lineage, truncation};
+pub use scalars::Scalars;
 pub use watch::Watch;

@@ -11,12 +11,14 @@ use std::{
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use felice_protocol::record::{Codec, Compression, InvalidBatch, ProduceLimits, TimestampType, check_produced};
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{error, info};
 
 use super::{
     flusher::FlushQueue,
-    rules::{self, EpochMismatch, Leadership},
+    machine::{Awaited, Became, Demands, LogEnds, Replica},
+    rules::{Acks, EpochMismatch, Leadership},
     watch::{Watch, Watchers},
 };
 use crate::{
@@ -26,28 +28,6 @@ use crate::{
 
 /// When a flush is tried again that failed for want of a descriptor or of space.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
-
-/// How safe a producer wants its records before it is answered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Acks {
-    /// `acks=0`: no answer at all.
-    None,
-    /// `acks=1`: in the leader's log.
-    Leader,
-    /// `acks=all` (-1): in the logs of all in-sync replicas.
-    All,
-}
-
-impl Acks {
-    pub fn from_wire(acks: i16) -> Option<Acks> {
-        match acks {
-            0 => Some(Acks::None),
-            1 => Some(Acks::Leader),
-            -1 => Some(Acks::All),
-            _ => None,
-        }
-    }
-}
 
 /// A topic's settings as its partitions obey them.
 #[derive(Debug, Clone)]
@@ -69,6 +49,10 @@ impl TopicSettings {
     fn flushes_each(&self) -> bool {
         self.log.flush_messages <= 1
     }
+
+    fn demands(&self) -> Demands {
+        Demands { flushes_each: self.flushes_each(), min_insync_replicas: self.min_insync_replicas }
+    }
 }
 
 /// A batch that was appended, now or, as a duplicate, before.
@@ -78,8 +62,8 @@ pub struct Appended {
     pub log_append_time: Timestamp,
     pub log_start: Offset,
     pub leader_epoch: LeaderEpoch,
-    /// The offset that the high watermark must reach before the producer may be answered; `None` where it may be now.
-    pub wait_for: Option<Offset>,
+    /// What has to happen before the producer may be answered; `None` where it may be now.
+    pub wait_for: Option<Awaited>,
 }
 
 /// Why a batch was not appended.
@@ -104,7 +88,8 @@ pub enum NotSafe {
     Storage,
 }
 
-/// A partition of which this broker has the log.
+/// A partition of which this broker has the log: the rules are [`Replica`]'s, and here are the bytes, the locks and who
+/// waits.
 ///
 /// Invariant: log start <= high watermark <= log end.
 pub struct Partition {
@@ -112,6 +97,9 @@ pub struct Partition {
     node: NodeId,
     log: Log,
     settings: ArcSwap<TopicSettings>,
+    /// Locked for a few comparisons at a time, and not while a batch is written or flushed.
+    replica: Mutex<Replica>,
+    /// What `replica` knows, for those who only look. Written while it is locked.
     leadership: ArcSwap<Leadership>,
     high_watermark: AtomicI64,
     /// Deleted, or its disk failed.
@@ -139,18 +127,21 @@ impl Partition {
         log: Log,
         settings: TopicSettings,
         leadership: Leadership,
+        high_watermark: Offset,
         flusher: FlushQueue,
     ) -> Arc<Partition> {
-        log.begin_epoch(leadership.leader_epoch);
-        // What was found on disk is what a sole in-sync replica has; recovery has made it durable.
-        let high_watermark = AtomicI64::new(log.log_end().0);
+        let mut replica = Replica::new(node, settings.demands(), log.log_start(), log_ends(&log), high_watermark);
+        if let Became::Leader { epoch, .. } = replica.change_leadership(leadership.clone()) {
+            log.begin_epoch(epoch);
+        }
         Arc::new(Partition {
             id,
             node,
             log,
             settings: ArcSwap::from_pointee(settings),
             leadership: ArcSwap::from_pointee(leadership),
-            high_watermark,
+            high_watermark: AtomicI64::new(replica.high_watermark().0),
+            replica: Mutex::new(replica),
             closed: AtomicBool::new(false),
             watchers: Watchers::default(),
             advanced: Notify::new(),
@@ -249,10 +240,12 @@ impl Partition {
             self.unflushed_bytes.fetch_add(size, Ordering::AcqRel);
         }
         self.ask_for_flush(appended.flush_due, settings.log.flush_ms);
-        if !appended.duplicate {
-            self.advance(size);
-        }
-        let wait_for = (self.high_watermark() < end && (acks == Acks::All || settings.flushes_each())).then_some(end);
+        // A flush may have just ended, whose bytes are not counted here: then whoever waits looks for itself.
+        let readable = if settings.flushes_each() || appended.duplicate { u64::MAX } else { size };
+        let wait_for = self.update(readable, |replica| {
+            replica.note_log(log_ends(&self.log));
+            replica.awaited(acks, end)
+        });
         let log_append_time = match settings.timestamp_type {
             // As Kafka answers: what is remembered of the original, whichever clock that was.
             _ if appended.duplicate => appended.log_append_time,
@@ -282,23 +275,27 @@ impl Partition {
         }
     }
 
-    /// Raises the high watermark to what all in-sync replicas have and wakes who waits for it; `bytes` is about how much
-    /// more can be read now.
-    fn advance(&self, bytes: u64) {
-        let own = if self.settings.load().flushes_each() { self.log.flushed() } else { self.log.log_end() };
-        let to = rules::high_watermark(self.high_watermark(), own, []);
-        debug_assert!(to <= self.log.log_end());
-        if self.high_watermark.fetch_max(to.0, Ordering::AcqRel) < to.0 {
+    /// Changes what is known of this replica, and wakes who waits for its high watermark if that moves; `bytes` is about
+    /// how much more can be read then.
+    fn update<T>(&self, bytes: u64, change: impl FnOnce(&mut Replica) -> T) -> T {
+        let (result, moves) = {
+            let mut replica = self.replica.lock();
+            let result = change(&mut replica);
+            let high_watermark = replica.high_watermark().0;
+            (result, self.high_watermark.swap(high_watermark, Ordering::AcqRel) < high_watermark)
+        };
+        if moves {
             self.watchers.mark(bytes);
             self.advanced.notify_waiters();
         }
+        result
     }
 
-    /// Waits until the high watermark reaches `end`, as long as this broker leads in `epoch`.
-    pub async fn reached(&self, end: Offset, epoch: LeaderEpoch) -> Result<(), NotSafe> {
+    /// Waits until what is awaited has happened, as long as this broker leads in `epoch`.
+    pub async fn reached(&self, awaited: Awaited, epoch: LeaderEpoch) -> Result<(), NotSafe> {
         loop {
             let advanced = self.advanced.notified();
-            if self.high_watermark() >= end {
+            if self.replica.lock().has(awaited) {
                 return Ok(());
             }
             // First: a deletion takes the log out of use as well.
@@ -385,7 +382,11 @@ impl Partition {
         let bytes = self.unflushed_bytes.swap(0, Ordering::AcqRel);
         let result = self.log.flush();
         match &result {
-            Ok(_) => self.advance(bytes),
+            Ok(_) => {
+                self.update(bytes, |replica| replica.note_log(log_ends(&self.log)));
+                // Who waits for this disk alone.
+                self.advanced.notify_waiters();
+            }
             // Who waits for the disk must learn of it.
             Err(_) if self.log.is_out_of_use() => self.advanced.notify_waiters(),
             // Nobody may ask anew: a producer that sends the same batch again adds nothing to flush.
@@ -400,18 +401,26 @@ impl Partition {
     }
 
     pub(super) fn apply_leadership(&self, leadership: Leadership) {
-        if leadership.leader_epoch > self.leader_epoch() {
-            self.log.begin_epoch(leadership.leader_epoch);
-        }
-        self.leadership.store(Arc::new(leadership));
+        self.update(u64::MAX, |replica| {
+            if replica.is_leader() {
+                replica.note_log(log_ends(&self.log));
+            }
+            if let Became::Leader { epoch, .. } = replica.change_leadership(leadership) {
+                self.log.begin_epoch(epoch);
+            }
+            self.leadership.store(Arc::new(replica.leadership().clone()));
+        });
         self.wake_all();
     }
 
     pub(super) fn apply_settings(&self, settings: TopicSettings) {
         self.log.set_config(settings.log.clone());
+        let demands = settings.demands();
         self.settings.store(Arc::new(settings));
         // However much can be read now that no longer waits for the disk.
-        self.advance(u64::MAX);
+        self.update(u64::MAX, |replica| replica.set_demands(demands));
+        // Nor may who waits for a flush.
+        self.advanced.notify_waiters();
     }
 
     /// No append from now on; everyone who waits looks again.
@@ -424,4 +433,10 @@ impl Partition {
         self.watchers.mark(u64::MAX);
         self.advanced.notify_waiters();
     }
+}
+
+/// The log end is read last: it is never behind what is flushed.
+fn log_ends(log: &Log) -> LogEnds {
+    let flushed = log.flushed();
+    LogEnds { log_end: log.log_end(), flushed }
 }
