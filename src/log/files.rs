@@ -5,10 +5,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -251,18 +248,24 @@ pub(super) fn write_unflushed(disk: &dyn Disk, path: &Path, content: &[u8]) -> R
     replace(disk, path, content, false)
 }
 
+/// One caller at a time for a file and `flush`, so that the two ways may meet: a roll and a flush may replace the same file.
 fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<(), LogError> {
-    // A name of its own: a roll and a flush may replace the same file at the same time.
-    static REPLACED: AtomicU64 = AtomicU64::new(0);
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.{TEMPORARY_SUFFIX}", REPLACED.fetch_add(1, Ordering::Relaxed)));
+    name.push(if flush { ".flushed." } else { "." });
+    name.push(TEMPORARY_SUFFIX);
     let temporary = path.with_file_name(name);
-    let file = disk.open(&temporary, OpenMode::Empty).map_err(|error| LogError::io("create", &temporary, error))?;
-    write_at(&*file, &temporary, content, &[], 0)?;
-    if flush {
-        sync(&*file, &temporary)?;
-    }
-    rename(disk, &temporary, path)
+    let write = || {
+        let file = disk.open(&temporary, OpenMode::Empty).map_err(|error| LogError::io("create", &temporary, error))?;
+        write_at(&*file, &temporary, content, &[], 0)?;
+        if flush {
+            sync(&*file, &temporary)?;
+        }
+        rename(disk, &temporary, path)
+    };
+    write().inspect_err(|_| {
+        // It takes space, and the next one must not find its content.
+        let _ = disk.remove_file(&temporary);
+    })
 }
 
 /// The content of a small file, `None` where there is none.
@@ -320,14 +323,12 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_replaced_by_several_at_once() {
+    fn a_file_is_replaced_by_a_roll_and_a_flush_at_once() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("checkpoint");
         std::thread::scope(|scope| {
-            for content in [b"one", b"two"] {
-                let path = &path;
-                scope.spawn(move || (0..500).for_each(|_| write_unflushed(&RealDisk, path, content).unwrap()));
-            }
+            scope.spawn(|| (0..500).for_each(|_| write_unflushed(&RealDisk, &path, b"one").unwrap()));
+            scope.spawn(|| (0..50).for_each(|_| write_atomically(&RealDisk, &path, b"two").unwrap()));
         });
         assert!([b"one", b"two"].contains(&fs::read(&path).unwrap()[..].try_into().unwrap()));
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

@@ -471,7 +471,8 @@ impl Log {
         }
         let log_end = self.log_end();
         let segments = self.segments.load_full();
-        let first = segments.partition_point(|segment| segment.base <= flushed).saturating_sub(1);
+        // Of the segment that ends there, the indexes may have been completed since.
+        let first = segments.partition_point(|segment| segment.base < flushed).saturating_sub(1);
         for (at, segment) in segments.iter().enumerate().skip(first) {
             let is_closed = at + 1 < segments.len();
             if planted(Fault::SkipDataSync) {

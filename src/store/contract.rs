@@ -31,6 +31,24 @@ impl Fixture for Map {
     }
 }
 
+/// One that loses whatever its seed says, between two of its lives; what is synced is nothing to lose.
+struct CrashingMap(MapStore, u64);
+
+impl Fixture for CrashingMap {
+    fn new() -> CrashingMap {
+        CrashingMap(MapStore::new(), 0)
+    }
+
+    fn store(&self) -> &dyn Store {
+        &self.0
+    }
+
+    fn reopened(self) -> CrashingMap {
+        self.0.sync().unwrap();
+        CrashingMap(self.0.crash_from(self.1), self.1 + 1)
+    }
+}
+
 struct Rocks {
     store: RocksStore,
     folder: tempfile::TempDir,
@@ -55,6 +73,7 @@ impl Fixture for Rocks {
 macro_rules! contract {
     ($($rule:ident),* $(,)?) => {
         mod map { $(#[test] fn $rule() { super::$rule::<super::Map>(); })* }
+        mod crashing_map { $(#[test] fn $rule() { super::$rule::<super::CrashingMap>(); })* }
         mod rocks { $(#[test] fn $rule() { super::$rule::<super::Rocks>(); })* }
     };
 }

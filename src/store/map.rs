@@ -46,6 +46,21 @@ impl MapStore {
         MapStore { state: Mutex::new(State { visible: durable.clone(), durable, ..State::default() }) }
     }
 
+    /// As [`MapStore::crash`], with as many batches kept as the seed says; none and all are likely. What the seed does to a
+    /// simulated disk has nothing to do with it: either may lose what the other keeps.
+    #[must_use]
+    pub fn crash_from(&self, seed: u64) -> MapStore {
+        let unsynced = self.unsynced() as u64;
+        // Multiplicative hashing: the upper bits of the product depend on all bits of the seed.
+        let mixed = (seed ^ 0x5709_e000_0d15_c0de).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
+        let kept = match mixed % 4 {
+            0 => 0,
+            1 => unsynced,
+            _ => (mixed / 4) % (unsynced + 1),
+        };
+        self.crash(kept as usize)
+    }
+
     /// From now on writes and syncs fail with `fault`, and change nothing; `None` heals.
     pub fn set_fault(&self, fault: Option<StoreError>) {
         self.state.lock().fault = fault;
@@ -157,6 +172,23 @@ mod tests {
             assert_eq!(store.write(&put("d")), Err(StoreError::Closed), "the dead process writes no more");
             assert_eq!(store.get(Table::Partition, b"a"), Err(StoreError::Closed));
         }
+    }
+
+    #[test]
+    fn a_seed_takes_none_or_some_or_all_of_the_tail_and_the_same_each_time() {
+        let left = |seed| {
+            let store = MapStore::new();
+            store.write_synced(&put("a")).unwrap();
+            ["b", "c", "d"].iter().for_each(|key| store.write(&put(key)).unwrap());
+            keys(&store.crash_from(seed)).concat()
+        };
+        let mut counts = BTreeMap::new();
+        for seed in 0..400 {
+            assert_eq!(left(seed), left(seed));
+            *counts.entry(left(seed)).or_insert(0) += 1;
+        }
+        assert_eq!(counts.keys().collect::<Vec<_>>(), ["a", "ab", "abc", "abcd"]);
+        assert!(counts.values().all(|count| *count > 30), "{counts:?}");
     }
 
     #[test]
