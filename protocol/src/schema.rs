@@ -355,6 +355,34 @@ pub trait Stored: Wire {
         let version = Version { number: version, flexible: version >= Self::FLEXIBLE_FROM };
         self.write(w, version).map_err(|error| error.within(Self::NAME))
     }
+
+    /// Decodes a value that stands behind its version in two bytes, as Kafka keeps it in logs and within other messages.
+    fn decode_with_version(bytes: &Bytes) -> Result<Self, Malformed> {
+        let (version, value) = split_version(bytes, Self::NAME)?;
+        Self::decode(&value, version)
+    }
+
+    /// As [`Stored::decode_with_version`], for what has only ever grown at its end: a version that is newer than those known
+    /// is read as the newest known.
+    fn decode_with_any_version(bytes: &Bytes) -> Result<Self, Malformed> {
+        let (version, value) = split_version(bytes, Self::NAME)?;
+        Self::decode(&value, version.min(Self::VERSIONS.max))
+    }
+
+    /// Encodes the value behind its version.
+    fn encode_with_version(&self, version: i16) -> Result<Bytes, Unencodable> {
+        let mut w = Writer::new();
+        w.put_slice(&version.to_be_bytes());
+        self.encode(&mut w, version)?;
+        Ok(w.into_bytes())
+    }
+}
+
+fn split_version(bytes: &Bytes, name: &'static str) -> Result<(i16, Bytes), Malformed> {
+    match bytes.first_chunk() {
+        Some(version) => Ok((i16::from_be_bytes(*version), bytes.slice(version.len()..))),
+        None => Err(Malformed::new(Reason::Truncated).within("version").within(name)),
+    }
 }
 
 /// Gives structs of [`schema!`](crate::schema!) their key and versions: `2 TopicRecord 0-1, flexible 0+;`
@@ -637,6 +665,19 @@ mod tests {
     fn unknown_tags_are_written_again_in_their_place() {
         let bytes = [&b"\0\0\0\x01\x02n\0\x07\0\0"[..], b"\x03\x00\x02\x02a\x01\x01!\x63\x02??"].concat();
         assert_eq!(encode(&decode(&bytes, 2).unwrap(), 2).unwrap(), bytes);
+    }
+
+    #[test]
+    fn a_stored_value_may_stand_behind_its_version() {
+        let bytes = thing().encode_with_version(1).unwrap();
+        assert_eq!(bytes[..], *b"\0\x01\0\0\0\x01\0\x01n\0\x07\0\0\0\0\0\0");
+        assert_eq!(Thing::decode_with_version(&bytes), Ok(thing()));
+        let newer = Bytes::from_static(b"\0\x63\0\0\0\x01\x02n\0\x07\0\0\xff\0and more");
+        assert_eq!(Thing::decode_with_any_version(&newer), Ok(thing()));
+        let error =
+            |bytes: &'static [u8]| Thing::decode_with_version(&Bytes::from_static(bytes)).unwrap_err().to_string();
+        assert_eq!(error(b"\0\x63"), "Thing: version 99 is not known");
+        assert_eq!(error(b"\0"), "Thing.version: the frame ends within it");
     }
 
     #[test]
