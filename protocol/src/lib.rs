@@ -5,6 +5,7 @@
 #![warn(missing_docs)]
 
 pub mod api;
+pub mod coordinator;
 pub mod error;
 pub mod messages;
 pub mod record;

@@ -5,14 +5,14 @@
 
 use bytes::Bytes;
 
-use crate::schema;
+use crate::{schema, stored};
 
 schema! {
     /// The request: see the [module](self).
     EnvelopeRequest {
         /// The client's request, with its header.
         request_data: Bytes,
-        /// `DefaultPrincipalData`, behind its version in two bytes.
+        /// [`DefaultPrincipalData`], behind its version in two bytes.
         request_principal: Option<Bytes>,
         /// 4 or 16 bytes.
         client_host_address: Bytes,
@@ -24,4 +24,15 @@ schema! {
         response_data: Option<Bytes>,
         error_code: i16,
     }
+
+    /// A principal, as the broker that forwards has authenticated it.
+    DefaultPrincipalData {
+        r#type: String,
+        name: String,
+        token_authenticated: bool,
+    }
+}
+
+stored! {
+    0 DefaultPrincipalData 0-0, flexible 0+;
 }

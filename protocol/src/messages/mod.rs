@@ -21,6 +21,7 @@ pub mod broker_heartbeat;
 pub mod broker_registration;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
+pub mod consumer_protocol;
 pub mod controlled_shutdown;
 pub mod controller_registration;
 pub mod create_acls;

@@ -123,15 +123,20 @@ impl EndTransactionMarker {
         if self.committed { ControlType::Commit } else { ControlType::Abort }
     }
 
-    /// A batch of this one marker, at offset 0 of leader epoch -1: to be appended as a produced batch is.
-    pub fn batch(&self, producer_id: i64, producer_epoch: i16, timestamp_ms: i64) -> Bytes {
+    /// The record's value.
+    pub fn value(&self) -> [u8; 6] {
         let mut value = [0; 6];
         value[2..].copy_from_slice(&self.coordinator_epoch.to_be_bytes());
+        value
+    }
+
+    /// A batch of this one marker, at offset 0 of leader epoch -1: to be appended as a produced batch is.
+    pub fn batch(&self, producer_id: i64, producer_epoch: i16, timestamp_ms: i64) -> Bytes {
         BatchBuilder::new(Codec::None)
             .producer(producer_id, producer_epoch, NO_SEQUENCE)
             .transactional()
             .control()
-            .record(timestamp_ms, Some(&self.control_type().key()), Some(&value))
+            .record(timestamp_ms, Some(&self.control_type().key()), Some(&self.value()))
             .build()
     }
 }

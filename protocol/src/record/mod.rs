@@ -9,6 +9,7 @@ mod batch;
 mod builder;
 mod compression;
 mod control;
+pub mod quorum;
 mod records;
 mod validate;
 mod varint;

@@ -32,6 +32,19 @@ pub fn vectors() -> BTreeMap<Key, Vec<Bytes>> {
     vectors
 }
 
+/// Values that Kafka keeps in logs and within other messages, made by the classes of Kafka 4.3, by class and version.
+pub fn stored_vectors() -> BTreeMap<(String, i16), Vec<Bytes>> {
+    let mut text = String::new();
+    GzDecoder::new(&include_bytes!("../data/stored.tsv.gz")[..]).read_to_string(&mut text).unwrap();
+    let mut vectors = BTreeMap::<_, Vec<Bytes>>::new();
+    for line in text.lines() {
+        let columns: Vec<&str> = line.split('\t').collect();
+        let [name, version, hex] = columns[..] else { panic!("not a vector: {line}") };
+        vectors.entry((name.to_owned(), version.parse().unwrap())).or_default().push(unhex(hex));
+    }
+    vectors
+}
+
 pub fn unhex(hex: &str) -> Bytes {
     let digit = |byte: u8| (byte as char).to_digit(16).unwrap() as u8;
     hex.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()

@@ -22,8 +22,6 @@ import org.apache.kafka.common.protocol.types.BoundField;
 import org.apache.kafka.common.protocol.types.Schema;
 import org.apache.kafka.common.protocol.types.TaggedFields;
 import org.apache.kafka.common.protocol.types.Type;
-import org.apache.kafka.common.record.BaseRecords;
-import org.apache.kafka.common.record.MemoryRecords;
 
 public class MessageVectors {
     static final int SAMPLES = 4;
@@ -64,12 +62,29 @@ public class MessageVectors {
         for (short version = 0; version < schemas.length; version++) {
             for (int sample = 0; sample < SAMPLES; sample++) {
                 Message message = message(type, version, sample);
-                // Keys of coordinators have their type in front, all else its version.
-                short prefix = type.getSimpleName().endsWith("Key") ? ((ApiMessage) message).apiKey() : version;
-                System.out.println(type.getSimpleName() + "\t" + version + "\t" + String.format("%04x", prefix)
-                    + hex(message, version));
+                String prefix;
+                Field own = ownVersion(type);
+                if (own != null) {
+                    // Control records of the metadata log begin with their version, as a field.
+                    own.set(message, version);
+                    prefix = "";
+                } else {
+                    // Keys of coordinators have their type in front, all else its version.
+                    boolean isKey = type.getSimpleName().endsWith("Key");
+                    prefix = String.format("%04x", isKey ? ((ApiMessage) message).apiKey() : version);
+                }
+                System.out.println(type.getSimpleName() + "\t" + version + "\t" + prefix + hex(message, version));
             }
         }
+    }
+
+    static Field ownVersion(Class<?> type) {
+        for (Field field : type.getDeclaredFields()) {
+            if (!field.getName().equals("version") || field.getType() != short.class) continue;
+            field.setAccessible(true);
+            return field;
+        }
+        return null;
     }
 
     static Message message(Class<?> type, short version, int sample) throws Exception {
@@ -110,7 +125,7 @@ public class MessageVectors {
         Class<?> java = field.getType();
         if (type.isArray()) return array(type.arrayElementType().get(), field);
         if (type instanceof Schema schema) return struct(java, schema);
-        return primitive(java);
+        return primitive(java, type);
     }
 
     @SuppressWarnings("unchecked")
@@ -126,25 +141,28 @@ public class MessageVectors {
             inner = (Class<?>) ((ParameterizedType) java.getGenericSuperclass()).getActualTypeArguments()[0];
         }
         for (int count = random.nextInt(4); count > 0; count--) {
-            elements.add(element instanceof Schema schema ? struct(inner, schema) : primitive(inner));
+            elements.add(element instanceof Schema schema ? struct(inner, schema) : primitive(inner, element));
         }
         return elements;
     }
 
-    Object primitive(Class<?> java) {
+    Object primitive(Class<?> java, Type type) throws Exception {
         if (java == boolean.class || java == Boolean.class) return random.nextBoolean();
         if (java == byte.class || java == Byte.class) return (byte) integer();
         if (java == short.class || java == Short.class) return (short) integer();
-        if (java == int.class || java == Integer.class) {
-            // An unsigned 16-bit field is an int in Java.
-            return (int) (Math.abs(integer()) & 0x7fff);
-        }
+        // Java has an int for what is an unsigned 16-bit number on the wire.
+        if (type == Type.UINT16) return (int) integer() & 0xffff;
+        if (java == int.class || java == Integer.class) return (int) integer();
         if (java == long.class || java == Long.class) return integer();
         if (java == double.class || java == Double.class) return random.nextGaussian() * 1000;
         if (java == Uuid.class) return new Uuid(random.nextLong(), random.nextLong());
         if (java == byte[].class) return bytes();
         if (java == ByteBuffer.class) return ByteBuffer.wrap(bytes());
-        if (java == BaseRecords.class) return MemoryRecords.readableRecords(ByteBuffer.wrap(bytes()));
+        if (java.getSimpleName().equals("BaseRecords")) {
+            // Kafka 4 has moved the package.
+            Class<?> records = Class.forName(java.getPackageName() + ".MemoryRecords");
+            return records.getMethod("readableRecords", ByteBuffer.class).invoke(null, ByteBuffer.wrap(bytes()));
+        }
         if (java == String.class) return text();
         throw new IllegalArgumentException("no value for " + java);
     }
