@@ -5,11 +5,14 @@ package wiretap
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net"
 	"slices"
 	"sync"
+	"syscall"
 )
 
 // Request is an API in a version.
@@ -88,7 +91,7 @@ func (c *conn) Write(bytes []byte) (int, error) {
 func (c *conn) Read(bytes []byte) (int, error) {
 	count, failure := c.Conn.Read(bytes)
 	c.in.feed(bytes[:count])
-	if failure != nil {
+	if errors.Is(failure, io.EOF) || errors.Is(failure, syscall.ECONNRESET) {
 		c.ended()
 	}
 	return count, failure

@@ -1,0 +1,3 @@
+//! The README's snippet, whose file SNIPPET names: compiled as it stands.
+
+include!(env!("SNIPPET"));
