@@ -32,6 +32,7 @@ missing_packages() {
       kcat) have kcat || echo kcat ;;
       python) have_venv || echo python3 python3-venv ;;
       maven) have mvn || echo maven ;;
+      make) have make || echo make ;;
       jdk) have_jdk || jdk_package ;;
       librdkafka) [ -e /usr/include/librdkafka/rdkafka.h ] || echo librdkafka-dev ;;
       *) die "missing_packages: unknown thing $thing" ;;
