@@ -86,7 +86,7 @@ type Reading struct {
 }
 
 // LongPoll is how long a consumer's fetch may wait for messages. The libraries' own are longer, and take their time to close.
-const LongPoll = 250 * time.Millisecond
+const LongPoll = 100 * time.Millisecond
 
 // Consumer reads.
 type Consumer interface {

@@ -121,7 +121,7 @@ func take(consumer Consumer, count int) []Record {
 
 // quiet checks that nothing comes for longer than a long poll takes.
 func quiet(consumer Consumer, what string) {
-	ctx, cancel := context.WithTimeout(context.Background(), LongPoll+100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 3*LongPoll)
 	defer cancel()
 	records := consumer.Poll(ctx)
 	check.Require(len(records) == 0, "%s, but %d messages came", what, len(records))

@@ -1,7 +1,7 @@
 //! Producers, consumers and admin clients as a user makes them: defaults, but for what a check is about.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
 
@@ -21,6 +21,9 @@ use crate::{
     broker::Broker,
     check::{LIMIT, on_kafka},
 };
+
+/// How long a consumer's fetch may wait for messages; librdkafka's own is 500 ms.
+pub const LONG_POLL_MS: u64 = 100;
 
 pub fn config(broker: &Broker, settings: &[(&str, &str)]) -> ClientConfig {
     let mut config = ClientConfig::new();
@@ -153,18 +156,15 @@ pub fn options() -> AdminOptions {
 /// Creates topics and waits until the broker serves all their partitions. Kafka answers CreateTopics a little before that, and
 /// an idempotent producer whose first batch then fails while its second is taken never gets its first in.
 pub fn create(broker: &Broker, topics: &[NewTopic<'_>]) {
-    let admin = admin(broker);
+    // Kept, as clients take their time to be dropped. There is one broker only.
+    static CLIENTS: OnceLock<(AdminClient<DefaultClientContext>, BaseConsumer)> = OnceLock::new();
+    let (admin, reader) = CLIENTS.get_or_init(|| (admin(broker), reader(broker, &[])));
     for outcome in block_on(admin.create_topics(topics, &options())).expect("CreateTopics") {
         outcome.expect("a new topic");
     }
-    let reader = reader(broker, &[]);
     for topic in topics {
         for partition in 0..topic.num_partitions {
-            let deadline = Instant::now() + Duration::from_secs(10);
-            while let Err(error) = reader.fetch_watermarks(topic.name, partition, LIMIT) {
-                assert!(on_kafka() && Instant::now() < deadline, "{}-{partition}: {error}", topic.name);
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            end(reader, topic.name, partition);
         }
     }
 }
@@ -174,15 +174,8 @@ pub fn topic(name: &str, partitions: i32) -> NewTopic<'_> {
 }
 
 pub fn reader(broker: &Broker, settings: &[(&str, &str)]) -> BaseConsumer {
-    let mut config = config(
-        broker,
-        &[
-            ("check.crcs", "true"),
-            ("auto.offset.reset", "error"),
-            ("enable.auto.commit", "false"),
-            ("group.id", "none"),
-        ],
-    );
+    let mut config = config(broker, &[("check.crcs", "true"), ("auto.offset.reset", "error"), ("group.id", "none")]);
+    config.set("enable.auto.commit", "false").set("fetch.wait.max.ms", LONG_POLL_MS.to_string());
     for (name, value) in settings {
         config.set(*name, *value);
     }
@@ -193,6 +186,26 @@ pub fn reader(broker: &Broker, settings: &[(&str, &str)]) -> BaseConsumer {
 pub fn reader_from(broker: &Broker, settings: &[(&str, &str)], topic: &str, from: &[(i32, Offset)]) -> BaseConsumer {
     let reader = reader(broker, settings);
     reader.assign(&places(topic, from)).expect("an assignment");
+    reader
+}
+
+/// A consumer that waits for what will be sent to these partitions from now on.
+pub fn reader_at_end(broker: &Broker, settings: &[(&str, &str)], topic: &str, partitions: &[i32]) -> BaseConsumer {
+    let settings: Vec<_> = settings.iter().copied().chain([("enable.partition.eof", "true")]).collect();
+    let from: Vec<_> = partitions.iter().map(|partition| (*partition, Offset::End)).collect();
+    let reader = reader_from(broker, &settings, topic, &from);
+    let deadline = Instant::now() + LIMIT;
+    let mut waiting = partitions.to_vec();
+    while !waiting.is_empty() {
+        match reader.poll(Duration::from_secs(1)) {
+            Some(Err(KafkaError::PartitionEOF(partition))) => waiting.retain(|each| *each != partition),
+            Some(Err(error)) => assert!(is_passing(&error), "{error}"),
+            Some(Ok(message)) => {
+                panic!("a consumer at the end has message {} of {}", message.offset(), message.partition())
+            }
+            None => assert!(Instant::now() < deadline, "a consumer does not reach the end of {topic}-{waiting:?}"),
+        }
+    }
     reader
 }
 
@@ -210,19 +223,23 @@ pub fn next(reader: &BaseConsumer, within: Duration) -> Option<BorrowedMessage<'
     loop {
         match reader.poll(deadline.saturating_duration_since(Instant::now())) {
             Some(Ok(message)) => return Some(message),
-            Some(Err(error)) => assert!(is_transport(&error), "{error}"),
+            Some(Err(error)) => assert!(is_passing(&error), "{error}"),
             None if Instant::now() >= deadline => return None,
             None => {}
         }
     }
 }
 
-fn is_transport(error: &KafkaError) -> bool {
+/// Connections that break, and the end of a partition.
+fn is_passing(error: &KafkaError) -> bool {
     let code = error.rdkafka_error_code();
-    matches!(
-        code,
-        Some(RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve)
-    )
+    matches!(error, KafkaError::PartitionEOF(_))
+        || matches!(
+            code,
+            Some(
+                RDKafkaErrorCode::BrokerTransportFailure | RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Resolve
+            )
+        )
 }
 
 /// Hands over each message of a topic, from the beginning to `wanted` messages, or to the end offsets of now. A gap in a

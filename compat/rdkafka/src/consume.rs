@@ -12,12 +12,14 @@ use rdkafka::{
 use crate::{
     broker::Broker,
     check::{LIMIT, passed, same},
-    clients::{Record, consume, create, next, places, reader_from, send_all, topic},
+    clients::{
+        LONG_POLL_MS, Record, Sender, consume, create, next, places, reader_at_end, reader_from, send_all, topic,
+    },
     data::{label, now, numbered},
 };
 
 /// Longer than what a fetch may wait for messages.
-const QUIET: Duration = Duration::from_millis(600);
+const QUIET: Duration = Duration::from_millis(3 * LONG_POLL_MS);
 
 pub fn from_everywhere(broker: &Broker) {
     create(broker, &[topic("read", 3)]);
@@ -43,12 +45,13 @@ fn places_and_seeks(broker: &Broker, base: i64) {
         let reader = reader_from(broker, &[], "read", &[(0, from)]);
         same(format!("a consumer from {from:?}"), Some(expected), first(&reader));
     }
-    for (from, end) in [(Offset::End, 100), (Offset::Offset(101), 101)] {
-        let reader = reader_from(broker, &[], "read", &[(0, from)]);
-        assert!(next(&reader, QUIET).is_none(), "a consumer from {from:?} has nothing to read");
-        send_all(broker, &[], &[numbered("read", 0)]);
-        same(format!("a consumer from {from:?} has what is sent then"), Some(end), first(&reader));
-    }
+    let reader = reader_at_end(broker, &[], "read", &[0]);
+    send_all(broker, &[], &[numbered("read", 0)]);
+    same("a consumer from End has what is sent then", Some(100), first(&reader));
+    let reader = reader_from(broker, &[], "read", &[(0, Offset::Offset(101))]);
+    assert!(next(&reader, QUIET).is_none(), "a consumer from the end offset has nothing to read");
+    send_all(broker, &[], &[numbered("read", 0)]);
+    same("a consumer from the end offset has what is sent then", Some(101), first(&reader));
     let reader = reader_from(broker, &[], "read", &[(1, Offset::Beginning)]);
     same("before a seek", Some(0), first(&reader));
     for offset in [77, 5] {
@@ -62,18 +65,14 @@ fn places_and_seeks(broker: &Broker, base: i64) {
 }
 
 fn out_of_range(broker: &Broker) {
-    for (reset, expected) in [("earliest", 0), ("latest", 100)] {
-        let reader = reader_from(broker, &[("auto.offset.reset", reset)], "read", &[(2, Offset::Offset(1_000_000))]);
-        if reset == "latest" {
-            assert!(next(&reader, QUIET).is_none(), "reset to the end, there is nothing to read");
-            send_all(broker, &[], &[Record { partition: Some(2), ..numbered("read", 0) }]);
-        }
-        same(
-            format!("out of range, reset to {reset}"),
-            Some(expected),
-            next(&reader, LIMIT).map(|message| message.offset()),
-        );
-    }
+    let beyond = [(2, Offset::Offset(1_000_000))];
+    let reader = reader_from(broker, &[("auto.offset.reset", "earliest")], "read", &beyond);
+    same("out of range, reset to earliest", Some(0), next(&reader, LIMIT).map(|message| message.offset()));
+    let eof = [("auto.offset.reset", "latest"), ("enable.partition.eof", "true")];
+    let reader = reader_from(broker, &eof, "read", &beyond);
+    let told = reader.poll(LIMIT).expect("something to be told").map(|message| message.offset());
+    same("out of range, reset to latest", Err(KafkaError::PartitionEOF(2)), told);
+    same("where the next message will be", Ok((0, 100)), reader.fetch_watermarks("read", 2, LIMIT));
     let reader = reader_from(broker, &[], "read", &[(2, Offset::Offset(1_000_000))]);
     let deadline = Instant::now() + LIMIT;
     let error = loop {
@@ -90,9 +89,7 @@ fn out_of_range(broker: &Broker) {
 }
 
 fn pausing(broker: &Broker) {
-    let all = [(0, Offset::End), (1, Offset::End), (2, Offset::End)];
-    let reader = reader_from(broker, &[], "read", &all);
-    assert!(next(&reader, QUIET).is_none(), "nothing was sent");
+    let reader = reader_at_end(broker, &[], "read", &[0, 1, 2]);
     let paused = places("read", &[(1, Offset::Invalid)]);
     reader.pause(&paused).expect("a pause");
     let records: Vec<_> = (0..30).map(|n| Record { partition: Some(n % 3), ..numbered("read", n as usize) }).collect();
@@ -111,14 +108,14 @@ fn pausing(broker: &Broker) {
 /// Batches that are larger than what is asked for at once: a broker hands out whole batches, one at least.
 fn portions(broker: &Broker) {
     create(broker, &[topic("portions", 2)]);
+    let sender = Sender::new(broker, &[], |_, _| {});
     for n in 0..30_u8 {
-        let record = Record {
-            topic: "portions".into(),
-            partition: Some(i32::from(n % 2)),
-            value: Some(vec![n; 50_000]),
-            ..Record::default()
-        };
-        send_all(broker, &[], &[record]);
+        let value = Some(vec![n; 50_000]);
+        let record = Record { topic: "portions".into(), partition: Some(i32::from(n % 2)), value, ..Record::default() };
+        sender.send(0, &record);
+        if n % 5 == 4 {
+            sender.flush(); // so that there are several batches
+        }
     }
     let small = [("fetch.message.max.bytes", "1000")];
     let tiny = [("fetch.message.max.bytes", "1000"), ("fetch.max.bytes", "1000"), ("message.max.bytes", "1000")];
@@ -136,9 +133,8 @@ fn portions(broker: &Broker) {
 /// How long a message takes from its sending to a consumer that waits for it.
 fn tail(broker: &Broker) {
     const COUNT: usize = 100;
-    let reader = reader_from(broker, &[("fetch.wait.max.ms", "5000")], "read", &[(2, Offset::End)]);
-    assert!(next(&reader, QUIET).is_none(), "nothing was sent");
-    let sender = crate::clients::Sender::new(broker, &[("linger.ms", "0")], |_, _| {});
+    let reader = reader_at_end(broker, &[("fetch.wait.max.ms", "1000")], "read", &[2]);
+    let sender = Sender::new(broker, &[("linger.ms", "0")], |_, _| {});
     let mut took: Vec<_> = (0..COUNT)
         .map(|n| {
             let started = Instant::now();
