@@ -34,6 +34,7 @@ missing_packages() {
       maven) have mvn || echo maven ;;
       make) have make || echo make ;;
       jdk) have_jdk || jdk_package ;;
+      node) have node || echo nodejs; have npm || echo npm ;;
       librdkafka) [ -e /usr/include/librdkafka/rdkafka.h ] || echo librdkafka-dev ;;
       *) die "missing_packages: unknown thing $thing" ;;
     esac
