@@ -398,7 +398,7 @@ macro_rules! stored {
     )*};
 }
 
-/// Declares structs of the wire: see the [module](crate::schema).
+/// Declares structs of the wire: see the [module](mod@crate::schema).
 #[macro_export]
 macro_rules! schema {
     // What a field's brackets say.
