@@ -10,12 +10,12 @@ use std::{collections::BTreeSet, ops::RangeInclusive};
 use bytes::{BufMut, Bytes, BytesMut};
 use common::{Random, uvarint};
 use felice_protocol::{
-    api::{ApiKey, Message},
+    api::{ApiKey, Message, Request, parse_request_header, parse_response_header, write_request, write_response},
     wire::{FieldForm, Form, Writer},
 };
 use kafka_protocol::{
     messages as theirs,
-    protocol::{Decodable, Encodable, Message as Theirs},
+    protocol::{Decodable, Encodable, HeaderVersion, Message as Theirs, StrBytes},
 };
 
 /// Messages of each version, in each direction.
@@ -156,6 +156,34 @@ fn ours<T: Message>(body: &Bytes, version: i16) -> Result<Bytes, String> {
     Ok(w.into_bytes())
 }
 
+/// A body with our header, and its length in front.
+fn request_frame<T: Request>(body: &Bytes, version: i16) -> Result<Bytes, String> {
+    let request = T::decode(body, version).map_err(|error| error.to_string())?;
+    Ok(write_request(-5, version, Some("me"), &request).map_err(|error| error.to_string())?.to_bytes())
+}
+
+fn response_frame<T: Message>(body: &Bytes, version: i16) -> Result<Bytes, String> {
+    let response = T::decode(body, version).map_err(|error| error.to_string())?;
+    Ok(write_response(-5, version, &response).map_err(|error| error.to_string())?.to_bytes())
+}
+
+/// A body with their header.
+fn their_frame(api: ApiKey, is_request: bool, header_version: i16, version: i16, body: &Bytes) -> Bytes {
+    let mut frame = BytesMut::new();
+    if is_request {
+        let header = theirs::RequestHeader::default()
+            .with_request_api_key(api.code())
+            .with_request_api_version(version)
+            .with_correlation_id(-5)
+            .with_client_id(Some(StrBytes::from_static_str("me")));
+        header.encode(&mut frame, header_version).unwrap();
+    } else {
+        theirs::ResponseHeader::default().with_correlation_id(-5).encode(&mut frame, header_version).unwrap();
+    }
+    frame.put_slice(body);
+    frame.freeze()
+}
+
 /// A message that both know. Not generic, so that the harness is compiled once.
 struct Pair {
     name: &'static str,
@@ -165,10 +193,16 @@ struct Pair {
     versions: RangeInclusive<i16>,
     theirs: RoundTrip,
     ours: RoundTrip,
+    is_request: bool,
+    their_header_version: fn(i16) -> i16,
+    our_frame: RoundTrip,
 }
 
 impl Pair {
-    fn new<Ours: Message, T: Theirs + Encodable + Decodable>() -> Pair {
+    fn new<Ours: Message, T: Theirs + Encodable + Decodable + HeaderVersion>(
+        is_request: bool,
+        our_frame: RoundTrip,
+    ) -> Pair {
         let versions = Ours::API.versions();
         Pair {
             name: Ours::NAME,
@@ -177,6 +211,9 @@ impl Pair {
             versions: versions.min.max(T::VERSIONS.min)..=versions.max.min(T::VERSIONS.max),
             theirs: theirs::<T>,
             ours: ours::<Ours>,
+            is_request,
+            their_header_version: T::header_version,
+            our_frame,
         }
     }
 
@@ -201,6 +238,27 @@ impl Pair {
         }
         compared
     }
+
+    /// Puts a header before a message as both do, and takes it off again.
+    fn compare_headers(&self, wrong: &mut BTreeSet<String>) {
+        for version in self.versions.clone() {
+            let mut sampler =
+                Sampler { random: Random(version as u64), version, flexible: self.api.is_flexible(version) };
+            let mut body = BytesMut::new();
+            sampler.value(&self.form, false, &mut body);
+            let body = body.freeze();
+            let theirs = their_frame(self.api, self.is_request, (self.their_header_version)(version), version, &body);
+            let ours = (self.our_frame)(&body, version).unwrap().slice(4..);
+            let back = if self.is_request {
+                parse_request_header(&theirs).map(|(header, body)| (header.correlation_id, body)).ok()
+            } else {
+                parse_response_header(&theirs, self.api, version).ok()
+            };
+            if ours != theirs || back != Some((-5, body)) {
+                wrong.insert(format!("{} v{version}", self.name));
+            }
+        }
+    }
 }
 
 /// Pairs our messages with theirs by name; `only_ours` has those that they do not know.
@@ -209,8 +267,8 @@ macro_rules! pairs {
         fn pairs() -> Vec<Pair> {
             use felice_protocol::messages as ours;
             vec![$(
-                Pair::new::<ours::$request, theirs::$request>(),
-                Pair::new::<ours::$response, theirs::$response>(),
+                Pair::new::<ours::$request, theirs::$request>(true, request_frame::<ours::$request>),
+                Pair::new::<ours::$response, theirs::$response>(false, response_frame::<ours::$response>),
             )*]
         }
 
@@ -224,6 +282,13 @@ fn both_write_the_same_bytes() {
     let compared: usize = pairs().iter().map(|pair| pair.compare(&mut wrong)).sum();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(compared > 10_000, "only {compared}");
+}
+
+#[test]
+fn both_put_the_same_headers_in_front() {
+    let mut wrong = BTreeSet::new();
+    pairs().iter().for_each(|pair| pair.compare_headers(&mut wrong));
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
