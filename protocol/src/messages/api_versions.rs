@@ -4,6 +4,7 @@
 //! range of this API (KIP-511). The response's header is version 0 in all versions.
 //!
 //! Version notes:
+//! - v0: KIP-35
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: flexible (KIP-482); the client's name and version (KIP-511); features (KIP-584)

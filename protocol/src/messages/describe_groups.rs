@@ -1,6 +1,7 @@
 //! DescribeGroups (key 15): classic groups and their members.
 //!
 //! Version notes:
+//! - v0: the groups of Kafka 0.9
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: authorized operations (KIP-430)

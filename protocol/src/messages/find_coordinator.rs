@@ -3,6 +3,7 @@
 //! librdkafka compresses with lz4 only where this API is advertised from version 0.
 //!
 //! Version notes:
+//! - v0: groups; then called GroupCoordinator
 //! - v1: transactional ids (KIP-98); throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: flexible (KIP-482)

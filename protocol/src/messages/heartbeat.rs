@@ -1,6 +1,7 @@
 //! Heartbeat (key 12): a member of a classic group says that it lives, and learns of rebalances.
 //!
 //! Version notes:
+//! - v0: the groups of Kafka 0.9
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: static members (KIP-345)

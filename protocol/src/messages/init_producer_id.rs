@@ -2,6 +2,7 @@
 //! id.
 //!
 //! Version notes:
+//! - v0: KIP-98
 //! - v1: throttling happens after the response (KIP-219)
 //! - v2: flexible (KIP-482)
 //! - v3: a producer may ask for a new epoch of the id that it has (KIP-360)

@@ -1,6 +1,7 @@
 //! JoinGroup (key 11): enters a classic group, and waits until all of its members are there.
 //!
 //! Version notes:
+//! - v0: the groups of Kafka 0.9
 //! - v1: a rebalance timeout of its own; before, the session timeout is meant (KIP-62)
 //! - v2: throttle time (KIP-124)
 //! - v3: throttling happens after the response (KIP-219)

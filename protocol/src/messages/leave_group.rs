@@ -1,6 +1,7 @@
 //! LeaveGroup (key 13): takes members out of a classic group.
 //!
 //! Version notes:
+//! - v0: one member; the groups of Kafka 0.9
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: many members in one request, by member id or by static name (KIP-345)

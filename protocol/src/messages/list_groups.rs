@@ -1,6 +1,7 @@
 //! ListGroups (key 16): the groups that a broker coordinates.
 //!
 //! Version notes:
+//! - v0: the groups of Kafka 0.9
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: flexible (KIP-482)

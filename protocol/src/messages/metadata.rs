@@ -4,6 +4,7 @@
 //! none.
 //!
 //! Version notes:
+//! - v0: the brokers, and the topics that were asked for
 //! - v1: null asks for all topics; racks, controller, internal topics
 //! - v2: cluster id (KIP-78)
 //! - v3: throttle time (KIP-124)

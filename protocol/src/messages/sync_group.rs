@@ -1,6 +1,7 @@
 //! SyncGroup (key 14): the leader of a classic group hands in all assignments, each member gets its own.
 //!
 //! Version notes:
+//! - v0: the groups of Kafka 0.9
 //! - v1: throttle time (KIP-124)
 //! - v2: throttling happens after the response (KIP-219)
 //! - v3: static members (KIP-345)
