@@ -117,38 +117,27 @@ impl Field {
         self.tag == Some(tag) && self.versions.contains(version.number)
     }
 
-    /// Reads the field where it is in the version and not tagged.
+    /// Reads the field where it is in the version and not tagged; else it has its default.
     #[inline]
     pub fn read<'a, T: Wire>(
         &self,
-        slot: &mut T,
-        input: &mut &'a [u8],
+        input: &'a [u8],
         cx: Cx<'a>,
+        default: fn() -> T,
         name: &'static str,
-    ) -> Result<(), nom::Err<Malformed>> {
+    ) -> Read<'a, T> {
         if self.tag.is_none() && self.versions.contains(cx.version.number) {
-            self.read_value(slot, input, cx, name)?;
+            self.read_value(input, cx, name)
+        } else {
+            Ok((input, default()))
         }
-        Ok(())
     }
 
     /// Reads the field's value.
     #[inline]
-    pub fn read_value<'a, T: Wire>(
-        &self,
-        slot: &mut T,
-        input: &mut &'a [u8],
-        cx: Cx<'a>,
-        name: &'static str,
-    ) -> Result<(), nom::Err<Malformed>> {
-        match T::read_field(input, cx, self.null.contains(cx.version.number)) {
-            Ok((rest, value)) => {
-                *input = rest;
-                *slot = value;
-                Ok(())
-            }
-            Err(error) => Err(error.map(|malformed| malformed.within(name))),
-        }
+    pub fn read_value<'a, T: Wire>(&self, input: &'a [u8], cx: Cx<'a>, name: &'static str) -> Read<'a, T> {
+        T::read_field(input, cx, self.null.contains(cx.version.number))
+            .map_err(|error| error.map(|malformed| malformed.within(name)))
     }
 
     /// Writes the field where it is in the version and not tagged, and refuses to lose a value.
@@ -259,7 +248,13 @@ impl UnknownTags {
 
 /// Writes those of the unknown tags that come before `tag`, and returns the others: tags ascend on the wire.
 #[doc(hidden)]
+#[inline]
 pub fn write_unknown_before<'a>(unknown: &'a [(u32, Bytes)], tag: Option<u32>, w: &mut Writer) -> &'a [(u32, Bytes)] {
+    if unknown.is_empty() { unknown } else { write_some_unknown(unknown, tag, w) }
+}
+
+#[cold]
+fn write_some_unknown<'a>(unknown: &'a [(u32, Bytes)], tag: Option<u32>, w: &mut Writer) -> &'a [(u32, Bytes)] {
     let count = unknown.iter().take_while(|(other, _)| tag.is_none_or(|tag| *other < tag)).count();
     let (before, after) = unknown.split_at(count);
     for (tag, value) in before {
@@ -274,13 +269,18 @@ pub fn write_unknown_before<'a>(unknown: &'a [(u32, Bytes)], tag: Option<u32>, w
 /// input, and says whether it did; unknown ones are kept in `unknown`. As in Kafka, neither order nor repetition of
 /// known ones matters: the last wins.
 #[doc(hidden)]
+#[inline]
 pub fn read_tags<'a>(
     input: &'a [u8],
     cx: Cx<'a>,
     unknown: &mut UnknownTags,
     known: impl FnMut(u32, &mut &'a [u8]) -> Result<bool, nom::Err<Malformed>>,
 ) -> Read<'a, ()> {
-    each_tag(input, known, |tag, value| unknown.push(tag, value, cx).or_else(fail))
+    match input {
+        // Nearly always there is none.
+        [0, rest @ ..] => Ok((rest, ())),
+        _ => each_tag(input, known, |tag, value| unknown.push(tag, value, cx).or_else(fail)),
+    }
 }
 
 fn each_tag<'a>(
@@ -467,22 +467,26 @@ macro_rules! schema {
                     form: <$ty as $crate::wire::Wire>::FORM,
                 }),*]);
 
-                #[allow(unused_mut)]
-                fn read<'a>(mut input: &'a [u8], cx: $crate::wire::Cx<'a>) -> $crate::wire::Read<'a, Self> {
-                    let mut this = Self::default();
-                    $(fields::$field.read(&mut this.$field, &mut input, cx, stringify!($field))?;)*
+                fn read<'a>(input: &'a [u8], cx: $crate::wire::Cx<'a>) -> $crate::wire::Read<'a, Self> {
+                    $(#[allow(unused_mut)]
+                    let (input, mut $field): (_, $ty) = fields::$field.read(
+                        input,
+                        cx,
+                        || $crate::schema!(@or [$($default)?] ::std::default::Default::default()),
+                        stringify!($field),
+                    )?;)*
+                    let mut unknown_tags = $crate::schema::UnknownTags::default();
+                    let mut input = input;
                     if cx.version.flexible {
-                        let mut unknown = $crate::schema::UnknownTags::default();
-                        (input, ()) = $crate::schema::read_tags(input, cx, &mut unknown, |_tag, _value| {
+                        (input, ()) = $crate::schema::read_tags(input, cx, &mut unknown_tags, |_tag, _value| {
                             $(if fields::$field.has_tag(_tag, cx.version) {
-                                fields::$field.read_value(&mut this.$field, _value, cx, stringify!($field))?;
+                                (*_value, $field) = fields::$field.read_value(_value, cx, stringify!($field))?;
                                 return Ok(true);
                             })*
                             Ok(false)
                         })?;
-                        this.unknown_tags = unknown;
                     }
-                    Ok((input, this))
+                    Ok((input, Self { $($field,)* unknown_tags }))
                 }
 
                 fn write(

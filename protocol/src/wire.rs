@@ -11,12 +11,8 @@ mod writer;
 
 use std::cell::Cell;
 
-use bytes::{BufMut, Bytes};
-use nom::{
-    Parser,
-    bytes::complete::take,
-    number::complete::{be_f64, be_i8, be_i16, be_i32, be_i64, be_u8, be_u16, be_u32},
-};
+use bytes::Bytes;
+use nom::{Parser, number::complete::be_u8};
 
 pub(crate) use self::error::fail;
 use self::error::fail_with;
@@ -54,7 +50,7 @@ pub struct Cx<'a> {
 const BUDGET_PER_BYTE: usize = 16;
 /// Memory that arrays may take whatever the size of the frame, in bytes.
 const BUDGET_BASE: usize = 32 * 1024;
-/// The most that an array allocates ahead of its elements, in bytes.
+/// What an array may allocate ahead of its elements, in bytes, even where less is left of the frame.
 const ARRAY_STEP: usize = 4096;
 
 /// The memory budget of a message that fills this frame, in bytes.
@@ -68,11 +64,13 @@ impl<'a> Cx<'a> {
     }
 
     /// A piece of the input as a part of the frame.
+    #[inline]
     pub(crate) fn slice(&self, input: &[u8]) -> Bytes {
         self.frame.slice_ref(input)
     }
 
     /// Takes memory from the budget, before it is allocated.
+    #[inline]
     pub(crate) fn charge(&self, bytes: usize) -> Result<(), Reason> {
         let left = self.budget.get().checked_sub(bytes).ok_or(Reason::Budget)?;
         self.budget.set(left);
@@ -123,6 +121,40 @@ pub trait Wire: Sized {
     /// Writes the value. What was written before an error is of no use.
     fn write(&self, w: &mut Writer, version: Version) -> Result<(), Unencodable>;
 
+    /// Reads so many values, one after the other. `count` is no larger than what is left of the frame.
+    ///
+    /// Allocates in steps, charged to the budget: ahead of the values as much as is left of the frame, then as much again
+    /// as there are, and never more than `count` asks for.
+    fn read_many<'a>(mut input: &'a [u8], cx: Cx<'a>, count: usize) -> Read<'a, Vec<Self>> {
+        let size = size_of::<Self>().max(1);
+        let ahead = (ARRAY_STEP.max(input.len()) / size).max(1).min(count);
+        cx.charge(ahead * size).or_else(fail_with)?;
+        let mut items = Vec::with_capacity(ahead);
+        for index in 0..count {
+            if index == items.capacity() {
+                let step = index.min(count - index);
+                cx.charge(step * size).or_else(fail_with)?;
+                items.reserve_exact(step);
+            }
+            match Self::read(input, cx) {
+                Ok((rest, item)) => {
+                    input = rest;
+                    items.push(item);
+                }
+                Err(error) => return Err(error.map(|malformed| malformed.at(index))),
+            }
+        }
+        Ok((input, items))
+    }
+
+    /// Writes the values, one after the other.
+    fn write_many(items: &[Self], w: &mut Writer, version: Version) -> Result<(), Unencodable> {
+        for (index, item) in items.iter().enumerate() {
+            item.write(w, version).map_err(|error| error.at(index))?;
+        }
+        Ok(())
+    }
+
     /// As [`Wire::read`], for a field whose version does or does not allow null. Only `Option` makes a difference.
     #[inline]
     fn read_field<'a>(input: &'a [u8], cx: Cx<'a>, _nullable: bool) -> Read<'a, Self> {
@@ -148,6 +180,7 @@ pub trait Nullable: Wire {
 impl<T: Nullable> Wire for Option<T> {
     const FORM: Form = Form::Nullable(&T::FORM);
 
+    #[inline]
     fn read<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Self> {
         T::read_nullable(input, cx)
     }
@@ -156,6 +189,7 @@ impl<T: Nullable> Wire for Option<T> {
         T::write_nullable(self.as_ref(), w, version)
     }
 
+    #[inline]
     fn read_field<'a>(input: &'a [u8], cx: Cx<'a>, nullable: bool) -> Read<'a, Self> {
         if nullable {
             return T::read_nullable(input, cx);
@@ -174,18 +208,38 @@ impl<T: Nullable> Wire for Option<T> {
 }
 
 macro_rules! numbers {
-    ($($ty:ty: $form:ident, $read:ident, $put:ident;)*) => {$(
+    ($($ty:ty: $form:ident;)*) => {$(
         impl Wire for $ty {
             const FORM: Form = Form::$form;
 
             #[inline]
             fn read<'a>(input: &'a [u8], _: Cx<'a>) -> Read<'a, Self> {
-                $read(input)
+                // One load, where nom's numbers are a loop over bytes.
+                match input.split_first_chunk() {
+                    Some((bytes, rest)) => Ok((rest, <$ty>::from_be_bytes(*bytes))),
+                    None => fail(Reason::Truncated),
+                }
             }
 
             #[inline]
             fn write(&self, w: &mut Writer, _: Version) -> Result<(), Unencodable> {
-                w.buffer.$put(*self);
+                w.put_array(self.to_be_bytes());
+                Ok(())
+            }
+
+            /// As large in memory as on the wire, so that one look at the input is enough.
+            fn read_many<'a>(input: &'a [u8], cx: Cx<'a>, count: usize) -> Read<'a, Vec<Self>> {
+                const SIZE: usize = size_of::<$ty>();
+                let Some((bytes, rest)) = input.split_at_checked(count.saturating_mul(SIZE)) else {
+                    return Err(nom::Err::Error(Malformed::new(Reason::Truncated).at(input.len() / SIZE)));
+                };
+                cx.charge(bytes.len()).or_else(fail_with)?;
+                let (numbers, _) = bytes.as_chunks();
+                Ok((rest, numbers.iter().map(|bytes| <$ty>::from_be_bytes(*bytes)).collect()))
+            }
+
+            fn write_many(items: &[Self], w: &mut Writer, _: Version) -> Result<(), Unencodable> {
+                w.put_arrays(items, |item| item.to_be_bytes());
                 Ok(())
             }
         }
@@ -193,24 +247,26 @@ macro_rules! numbers {
 }
 
 numbers! {
-    i8: Int8, be_i8, put_i8;
-    i16: Int16, be_i16, put_i16;
-    u16: Uint16, be_u16, put_u16;
-    i32: Int32, be_i32, put_i32;
-    u32: Uint32, be_u32, put_u32;
-    i64: Int64, be_i64, put_i64;
-    f64: Float64, be_f64, put_f64;
+    i8: Int8;
+    i16: Int16;
+    u16: Uint16;
+    i32: Int32;
+    u32: Uint32;
+    i64: Int64;
+    f64: Float64;
 }
 
 impl Wire for bool {
     const FORM: Form = Form::Bool;
 
+    #[inline]
     fn read<'a>(input: &'a [u8], _: Cx<'a>) -> Read<'a, Self> {
         be_u8.map(|byte| byte != 0).parse_complete(input)
     }
 
+    #[inline]
     fn write(&self, w: &mut Writer, _: Version) -> Result<(), Unencodable> {
-        w.buffer.put_u8(u8::from(*self));
+        w.put_array([u8::from(*self)]);
         Ok(())
     }
 }
@@ -218,21 +274,33 @@ impl Wire for bool {
 impl Wire for Uuid {
     const FORM: Form = Form::Uuid;
 
+    #[inline]
     fn read<'a>(input: &'a [u8], _: Cx<'a>) -> Read<'a, Self> {
-        let (rest, bytes) = take(16usize)(input)?;
-        let mut uuid = Uuid::ZERO;
-        uuid.0.copy_from_slice(bytes);
-        Ok((rest, uuid))
+        match input.split_first_chunk() {
+            Some((bytes, rest)) => Ok((rest, Uuid(*bytes))),
+            None => fail(Reason::Truncated),
+        }
     }
 
+    #[inline]
     fn write(&self, w: &mut Writer, _: Version) -> Result<(), Unencodable> {
-        w.buffer.put_slice(&self.0);
+        w.put_array(self.0);
         Ok(())
     }
 }
 
 /// Reads an unsigned varint of up to five bytes. Bits beyond 32 are dropped, as Kafka does.
+#[inline]
 pub fn read_uvarint(input: &[u8]) -> Read<'_, u32> {
+    match input {
+        // Nearly all of them.
+        [byte @ 0..0x80, rest @ ..] => Ok((rest, u32::from(*byte))),
+        [low, high @ 0..0x80, rest @ ..] => Ok((rest, u32::from(low & 0x7f) | u32::from(*high) << 7)),
+        _ => read_long_uvarint(input),
+    }
+}
+
+fn read_long_uvarint(input: &[u8]) -> Read<'_, u32> {
     let mut value = 0u32;
     for (at, byte) in input.iter().enumerate().take(5) {
         value |= u32::from(byte & 0x7f) << (7 * at);
@@ -260,10 +328,10 @@ fn read_length<'a>(input: &'a [u8], cx: Cx<'a>, width: Width) -> Read<'a, Option
         let (rest, length) = read_uvarint(input)?;
         (rest, i64::from(length) - 1)
     } else if width == Width::Short {
-        let (rest, length) = be_i16(input)?;
+        let (rest, length) = i16::read(input, cx)?;
         (rest, i64::from(length))
     } else {
-        let (rest, length) = be_i32(input)?;
+        let (rest, length) = i32::read(input, cx)?;
         (rest, i64::from(length))
     };
     match length {
@@ -322,7 +390,7 @@ impl Nullable for String {
 
     fn write_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
         w.put_length(value.map(String::len), version, Width::Short)?;
-        w.buffer.put_slice(value.map(String::as_bytes).unwrap_or_default());
+        w.put_slice(value.map(String::as_bytes).unwrap_or_default());
         Ok(())
     }
 }
@@ -337,6 +405,7 @@ pub(crate) fn read_text_lossy<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Optio
 impl Wire for Bytes {
     const FORM: Form = Form::Bytes;
 
+    #[inline]
     fn read<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Self> {
         required(Self::read_nullable(input, cx))
     }
@@ -347,9 +416,10 @@ impl Wire for Bytes {
 }
 
 impl Nullable for Bytes {
+    #[inline]
     fn read_nullable<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Option<Self>> {
         let (rest, bytes) = read_sized(input, cx, Width::Int)?;
-        Ok((rest, bytes.map(|bytes| cx.frame.slice_ref(bytes))))
+        Ok((rest, bytes.map(|bytes| cx.slice(bytes))))
     }
 
     fn write_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
@@ -445,45 +515,41 @@ impl<T: Wire> Wire for Vec<T> {
     const FORM: Form = Form::Array(&T::FORM);
 
     fn read<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Self> {
-        required(Self::read_nullable(input, cx))
+        let (input, count) = required(read_count(input, cx))?;
+        if count == 0 { Ok((input, Vec::new())) } else { T::read_many(input, cx, count) }
     }
 
     fn write(&self, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
-        Self::write_nullable(Some(self), w, version)
+        w.put_length(Some(self.len()), version, Width::Int)?;
+        T::write_many(self, w, version)
     }
 }
 
 impl<T: Wire> Nullable for Vec<T> {
-    /// Allocates in steps as elements arrive, charged to the budget, and never more than the count asks for. A count
-    /// larger than what is left of the frame is refused at once, as Kafka does: each element takes at least a byte.
     fn read_nullable<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Option<Self>> {
-        let (mut input, count) = read_length(input, cx, Width::Int)?;
+        let (input, count) = read_count(input, cx)?;
         let Some(count) = count else { return Ok((input, None)) };
-        if count > input.len() {
-            return fail(Reason::Count);
-        }
-        let size = size_of::<T>().max(1);
-        let mut items = Vec::new();
-        for index in 0..count {
-            if items.len() == items.capacity() {
-                let step = items.len().max(ARRAY_STEP / size).max(1).min(count - items.len());
-                cx.charge(step * size).or_else(fail_with)?;
-                items.reserve_exact(step);
-            }
-            let (rest, item) = T::read(input, cx).map_err(|error| error.map(|malformed| malformed.at(index)))?;
-            input = rest;
-            items.push(item);
-        }
+        let (input, items) = T::read_many(input, cx, count)?;
         Ok((input, Some(items)))
     }
 
     fn write_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
-        w.put_length(value.map(Vec::len), version, Width::Int)?;
-        for (index, item) in value.into_iter().flatten().enumerate() {
-            item.write(w, version).map_err(|error| error.at(index))?;
+        match value {
+            Some(items) => items.write(w, version),
+            None => w.put_length(None, version, Width::Int),
         }
-        Ok(())
     }
+}
+
+/// Reads an array's length. One larger than what is left of the frame is refused at once, as Kafka does: each element
+/// takes at least a byte.
+#[inline]
+fn read_count<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Option<usize>> {
+    let (input, count) = read_length(input, cx, Width::Int)?;
+    if count.is_some_and(|count| count > input.len()) {
+        return fail(Reason::Count);
+    }
+    Ok((input, count))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use std::{fs::File, sync::Arc};
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::Bytes;
 
 use super::{Refusal, STRING_MAX, Unencodable, Version, Width};
 
@@ -56,7 +56,7 @@ pub const SPLICE_MIN: usize = 512;
 /// Invariant: splices are in the order of their positions, which lie within the buffer, and none is empty.
 #[derive(Debug, Default)]
 pub struct Writer {
-    pub(super) buffer: BytesMut,
+    buffer: Vec<u8>,
     splices: Vec<Splice>,
     spliced_len: usize,
 }
@@ -76,7 +76,7 @@ impl Writer {
 
     /// An empty writer with room for so many bytes, spliced payloads not counted.
     pub fn with_capacity(bytes: usize) -> Self {
-        Writer { buffer: BytesMut::with_capacity(bytes), ..Writer::default() }
+        Writer { buffer: Vec::with_capacity(bytes), ..Writer::default() }
     }
 
     /// How many bytes were written, payloads included.
@@ -90,28 +90,52 @@ impl Writer {
     }
 
     /// Copies bytes as they are.
+    #[inline]
     pub fn put_slice(&mut self, bytes: &[u8]) {
-        self.buffer.put_slice(bytes);
+        self.buffer.extend_from_slice(bytes);
+    }
+
+    /// Copies a number's bytes.
+    #[inline]
+    pub(super) fn put_array<const N: usize>(&mut self, bytes: [u8; N]) {
+        self.buffer.extend_from_slice(&bytes);
+    }
+
+    /// Copies the bytes of numbers.
+    #[inline]
+    pub(super) fn put_arrays<T, const N: usize>(&mut self, items: &[T], bytes: impl Fn(&T) -> [u8; N]) {
+        let start = self.buffer.len();
+        self.buffer.resize(start + N * items.len(), 0);
+        let (chunks, _) = self.buffer[start..].as_chunks_mut();
+        for (chunk, item) in chunks.iter_mut().zip(items) {
+            *chunk = bytes(item);
+        }
     }
 
     /// Adds bytes as they are, by reference where that is cheaper than a copy.
     pub fn put_payload(&mut self, bytes: &Bytes) {
         if bytes.len() < SPLICE_MIN {
-            self.buffer.put_slice(bytes);
+            self.put_slice(bytes);
         } else {
             self.splice(Chunk::Bytes(bytes.clone()));
         }
     }
 
     /// Writes an unsigned varint.
+    #[inline]
     pub fn put_uvarint(&mut self, value: u32) {
-        let (bytes, len) = uvarint(value);
-        self.buffer.put_slice(&bytes[..len]);
+        if value < 0x80 {
+            // Nearly all of them.
+            self.buffer.push(value as u8);
+        } else {
+            let (bytes, len) = uvarint(value);
+            self.put_slice(&bytes[..len]);
+        }
     }
 
     /// The chunks, in order.
     pub fn finish(self) -> Vec<Chunk> {
-        let buffer = self.buffer.freeze();
+        let buffer = Bytes::from(self.buffer);
         let mut chunks = Vec::with_capacity(2 * self.splices.len() + 1);
         let mut done = 0;
         for Splice { at, chunk } in self.splices {
@@ -133,16 +157,16 @@ impl Writer {
     /// When a range of a file was written: for values that are stored, not sent.
     pub fn into_bytes(self) -> Bytes {
         if self.splices.is_empty() {
-            return self.buffer.freeze();
+            return Bytes::from(self.buffer);
         }
-        let mut whole = BytesMut::with_capacity(self.len());
+        let mut whole = Vec::with_capacity(self.len());
         for chunk in self.finish() {
             match chunk {
-                Chunk::Bytes(bytes) => whole.put_slice(&bytes),
+                Chunk::Bytes(bytes) => whole.extend_from_slice(&bytes),
                 Chunk::File(_) => panic!("a range of a file has no bytes in memory"),
             }
         }
-        whole.freeze()
+        Bytes::from(whole)
     }
 
     pub(super) fn splice(&mut self, chunk: Chunk) {
@@ -153,6 +177,7 @@ impl Writer {
     }
 
     /// Writes a length, or null.
+    #[inline]
     pub(super) fn put_length(
         &mut self,
         length: Option<usize>,
@@ -165,8 +190,8 @@ impl Writer {
         }
         match (version.flexible, width) {
             (true, _) => self.put_uvarint(length.map_or(0, |length| length as u32 + 1)),
-            (false, Width::Short) => self.buffer.put_i16(length.map_or(-1, |length| length as i16)),
-            (false, Width::Int) => self.buffer.put_i32(length.map_or(-1, |length| length as i32)),
+            (false, Width::Short) => self.put_array(length.map_or(-1, |length| length as i16).to_be_bytes()),
+            (false, Width::Int) => self.put_array(length.map_or(-1, |length| length as i32).to_be_bytes()),
         }
         Ok(())
     }
@@ -182,7 +207,7 @@ impl Writer {
         let (bytes, len) = uvarint(size);
         // Make room in front of what was written: it is nearly always a few bytes.
         let end = self.buffer.len();
-        self.buffer.put_slice(&bytes[..len]);
+        self.put_slice(&bytes[..len]);
         self.buffer.copy_within(start..end, start + len);
         self.buffer[start..start + len].copy_from_slice(&bytes[..len]);
         for splice in &mut self.splices[splices..] {

@@ -16,6 +16,7 @@ use felice_protocol::{
     wire::Writer,
 };
 
+#[allow(unused_imports, reason = "each fuzz target has its one body")]
 pub use self::batches::batches;
 use self::memory::{decoding_limit, peak};
 
@@ -49,7 +50,6 @@ impl Visit for RequestBody<'_> {
             return assert!(client_id.as_ref().is_some_and(|text| text.len() > i16::MAX as usize));
         };
         let (header, body) = parse_request_header(&frame.to_bytes().slice(4..)).expect("our own header");
-        // A request from before there were client ids cannot be written: it has no messages here.
         assert_eq!((&header, body), (self.header, encoded));
     }
 }
