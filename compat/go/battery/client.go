@@ -4,6 +4,7 @@ package battery
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
@@ -17,6 +18,13 @@ type Client interface {
 	Offset(partition Partition, place Place) (int64, error)
 	// Code is Kafka's error code in an error of this library, -1 where there is none in it.
 	Code(failure error) int16
+}
+
+// lacks tells whether a library says that it does not have this: "idempotence", "pausing",
+// "null apart from empty", "append times".
+func lacks(client Client, what string) bool {
+	lacking, is := client.(interface{ Lacks() []string })
+	return is && slices.Contains(lacking.Lacks(), what)
 }
 
 // Partition of a topic.

@@ -20,7 +20,9 @@ func consuming(client Client) {
 	}
 	sendAll(client, Sending{}, records)
 	places(client)
-	pausing(client)
+	if !lacks(client, "pausing") {
+		pausing(client)
+	}
 	portions(client)
 	tail(client)
 }

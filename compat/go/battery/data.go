@@ -67,6 +67,10 @@ func shapes(client Client) {
 		}},
 	}
 	sendAll(client, Sending{}, sent)
+	alike := alike
+	if lacks(client, "null apart from empty") {
+		alike = bytes.Equal
+	}
 	back := all(client, "shapes")
 	check.Require(len(back) == len(sent), "%d shapes came back", len(back))
 	for n := range sent {
@@ -107,12 +111,14 @@ func timestamps(b *broker.Broker, client Client) {
 		created = append(created, record.Timestamp-base)
 	}
 	check.Same("create times", times, created)
-	stamped := all(client, "appended")
-	for _, record := range stamped {
-		check.Require(record.Timestamp == stamped[0].Timestamp, "append times differ within a batch")
-		check.Require(before <= record.Timestamp && record.Timestamp <= after, "append time %d is not the broker's", record.Timestamp)
+	if !lacks(client, "append times") {
+		stamped := all(client, "appended")
+		for _, record := range stamped {
+			check.Require(record.Timestamp == stamped[0].Timestamp, "append times differ within a batch")
+			check.Require(before <= record.Timestamp && record.Timestamp <= after, "append time %d is not the broker's", record.Timestamp)
+		}
+		check.Pass("append times are the broker's, one for the batch")
 	}
-	check.Pass("append times are the broker's, one for the batch")
 
 	partition := Partition{"created", 0}
 	for _, pair := range [][2]int64{{0, 0}, {100, 0}, {101, 1}, {250, 1}, {300, 1}, {301, 3}, {400, 3}, {401, -1}} {
