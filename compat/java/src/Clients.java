@@ -7,9 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
 import java.util.stream.IntStream;
-import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AdminClient;
 import org.apache.kafka.clients.admin.NewTopic;
-import org.apache.kafka.clients.admin.OffsetSpec;
 import org.apache.kafka.clients.consumer.ConsumerRecord;
 import org.apache.kafka.clients.consumer.KafkaConsumer;
 import org.apache.kafka.clients.producer.KafkaProducer;
@@ -22,18 +21,25 @@ final class Clients {
     private Clients() {}
 
     static KafkaProducer<byte[], byte[]> producer(Harness broker, Map<String, Object> settings) {
-        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", broker.address));
+        Map<String, Object> all = new HashMap<>(Release.PRODUCER);
+        all.put("bootstrap.servers", broker.address);
         all.putAll(settings);
         return new KafkaProducer<>(all, new ByteArraySerializer(), new ByteArraySerializer());
     }
 
     static KafkaConsumer<byte[], byte[]> consumer(Harness broker) {
-        Map<String, Object> settings = Map.of("bootstrap.servers", broker.address, "auto.offset.reset", "none");
-        return new KafkaConsumer<>(settings, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+        return consumer(broker, Map.of());
     }
 
-    static Admin admin(Harness broker) {
-        return Admin.create(Map.of("bootstrap.servers", broker.address));
+    static KafkaConsumer<byte[], byte[]> consumer(Harness broker, Map<String, Object> settings) {
+        Map<String, Object> all = new HashMap<>(Map.of("bootstrap.servers", broker.address, "auto.offset.reset", "none"));
+        all.put("enable.auto.commit", false); // before 2.2 it is true without a group as well
+        all.putAll(settings);
+        return new KafkaConsumer<>(all, new ByteArrayDeserializer(), new ByteArrayDeserializer());
+    }
+
+    static AdminClient admin(Harness broker) {
+        return AdminClient.create(Map.of("bootstrap.servers", broker.address));
     }
 
     /**
@@ -41,11 +47,11 @@ final class Clients {
      * that, and an idempotent producer whose first batch then fails while its second is taken never gets its first in.
      */
     static void create(Harness broker, List<NewTopic> topics) throws Exception {
-        try (Admin admin = admin(broker)) {
+        try (AdminClient admin = admin(broker)) {
             Harness.done(admin.createTopics(topics).all());
-            Map<TopicPartition, OffsetSpec> ends = new HashMap<>();
-            topics.forEach(topic -> partitions(topic.name(), topic.numPartitions()).forEach(partition -> ends.put(partition, OffsetSpec.latest())));
-            Harness.done(admin.listOffsets(ends).all());
+        }
+        try (KafkaConsumer<byte[], byte[]> consumer = consumer(broker)) {
+            topics.forEach(topic -> consumer.endOffsets(partitions(topic.name(), topic.numPartitions())));
         }
     }
 
@@ -70,7 +76,7 @@ final class Clients {
         long deadline = System.nanoTime() + Duration.ofSeconds(Harness.LIMIT_S).toNanos();
         while (seen < wanted) {
             Harness.require("only " + seen + " of " + wanted + " records came", System.nanoTime() < deadline);
-            for (ConsumerRecord<byte[], byte[]> record : consumer.poll(Duration.ofSeconds(1))) {
+            for (ConsumerRecord<byte[], byte[]> record : Release.poll(consumer, Duration.ofSeconds(1))) {
                 long expected = next.merge(record.partition(), 1L, Long::sum) - 1;
                 Harness.require("partition " + record.partition() + ": offset " + record.offset() + " instead of " + expected,
                         record.offset() == expected);
