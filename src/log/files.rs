@@ -103,11 +103,14 @@ pub(super) struct Listing {
     pub indexes: Vec<(Offset, PathBuf)>,
     /// Half-written files and files that a deletion left behind.
     pub rubbish: Vec<PathBuf>,
+    /// A flush failed here, and nobody has put it right since.
+    pub flush_failed: bool,
 }
 
 pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, LogError> {
     let mut listing = Listing::default();
     for path in disk.list(dir).map_err(|error| LogError::io("list", dir, error))? {
+        listing.flush_failed |= path.file_name().is_some_and(|name| name == FLUSH_FAILED);
         let suffix = path.extension().and_then(|suffix| suffix.to_str()).unwrap_or_default();
         let base = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| stem.len() == 20);
         let base = base.and_then(|stem| stem.parse().ok()).filter(|base| (0..BASE_MAX).contains(base)).map(Offset);
@@ -153,6 +156,21 @@ pub(super) fn truncate(file: &dyn DiskFile, path: &Path, size: u64) -> Result<()
 /// Makes the content durable.
 pub(super) fn sync(file: &dyn DiskFile, path: &Path) -> Result<(), LogError> {
     file.sync_data().map_err(|error| LogError::io("flush", path, error))
+}
+
+const FLUSH_FAILED: &str = "flush-failed";
+
+/// Leaves a note that a flush failed. The kernel reports that once, and takes the pages for clean although they are not on the
+/// disk; the next process must not believe what it reads until it has written it anew. After a power loss it reads what
+/// there is, so that the note itself need not be durable.
+pub(super) fn note_flush_failure(disk: &dyn Disk, dir: &Path) {
+    // Where this fails too, the disk is most likely gone for good.
+    let _ = disk.open(&dir.join(FLUSH_FAILED), OpenMode::OrCreate);
+}
+
+/// What was believed to be on the disk is there now.
+pub(super) fn forget_flush_failure(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    remove(disk, &dir.join(FLUSH_FAILED))
 }
 
 /// Makes creations, renames and removals in a folder durable.

@@ -5,6 +5,9 @@
 //! other. The log is cut at the first one that fails, later segments are removed, indexes from the segment of the
 //! recovery point on are made anew, and producer state is the newest good snapshot brought up to the log's end.
 //! Time is proportional to what was not flushed, plus the headers of one segment.
+//!
+//! After a flush that failed, what was checked is written anew as well: the kernel takes it for clean, and a flush that succeeds
+//! says nothing about it.
 
 use std::{borrow::Borrow, collections::BTreeSet, path::Path};
 
@@ -81,9 +84,11 @@ pub(super) fn load(
 ) -> Result<Loaded, LogError> {
     let listing = files::list(&**disk, dir)?;
     tidy(&**disk, &listing)?;
+    let start = Start { clean: start.clean && !listing.flush_failed, ..start };
     let mut loader = Loader {
         disk,
         dir,
+        rewrite: listing.flush_failed,
         interval: config.index_interval_bytes,
         buffer: vec![0; SCAN_SIZE],
         epochs: LeaderEpochs::default(),
@@ -107,6 +112,9 @@ pub(super) fn load(
         loader.rebuild_epochs(&segments)?;
     }
     let producers = load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, now)?;
+    if listing.flush_failed {
+        files::forget_flush_failure(&**disk, dir)?;
+    }
     loader.recovered.segments = segments.len();
     loader.recovered.producers = producers.len();
     let Loader { epochs, recovered, pace, .. } = loader;
@@ -122,6 +130,8 @@ fn tidy(disk: &dyn Disk, listing: &Listing) -> Result<(), LogError> {
 struct Loader<'a> {
     disk: &'a SharedDisk,
     dir: &'a Path,
+    /// Bytes that are checked are written anew before they are flushed.
+    rewrite: bool,
     interval: u64,
     buffer: Vec<u8>,
     epochs: LeaderEpochs,
@@ -185,16 +195,24 @@ impl Loader<'_> {
             let (size, rest) = (segment.size(), bases.get(at + 1..).unwrap_or_default());
             if let Some((position, why)) = checked.bad {
                 segment.truncate(position)?;
-                segment.sync(false)?;
+                self.flush(&segment)?;
                 return self.cut(with(segments, segment), checked.end, size - position, why, rest);
             }
-            segment.sync(false)?;
+            self.flush(&segment)?;
             if next.is_some() {
                 complete_indexes(&**self.disk, &segment)?;
             }
             segments.push(segment);
         }
         Ok((segments, end.unwrap_or(Offset::ZERO)))
+    }
+
+    /// Makes durable what was checked.
+    fn flush(&mut self, segment: &Segment) -> Result<(), LogError> {
+        if self.rewrite {
+            segment.rewrite(&mut self.buffer)?;
+        }
+        segment.sync(false)
     }
 
     /// Notes a cut at `at` and removes the segments after it.

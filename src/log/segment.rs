@@ -200,12 +200,34 @@ impl Segment {
 
     /// Makes the batches durable, with `indexes` those too.
     pub fn sync(&self, indexes: bool) -> Result<(), LogError> {
-        files::sync(&*self.file, &self.path)?;
-        if indexes {
-            self.offsets.sync()?;
-            self.times.sync()?;
+        let sync = || {
+            files::sync(&*self.file, &self.path)?;
+            if indexes {
+                self.offsets.sync()?;
+                self.times.sync()?;
+            }
+            Ok(())
+        };
+        sync().inspect_err(|_| {
+            if let Some(dir) = self.path.parent() {
+                files::note_flush_failure(&*self.disk, dir);
+            }
+        })
+    }
+
+    /// Writes every byte and the length once more, for a flush to come that must not take them for clean.
+    pub fn rewrite(&self, buffer: &mut [u8]) -> Result<(), LogError> {
+        files::truncate(&*self.file, &self.path, self.size())?;
+        let mut position = 0;
+        loop {
+            let read = files::read_at(&*self.file, &self.path, buffer, position)?;
+            let bytes = buffer.get(..read).unwrap_or_default();
+            if bytes.is_empty() {
+                return Ok(());
+            }
+            files::write_at(&*self.file, &self.path, bytes, &[], position)?;
+            position += read as u64;
         }
-        Ok(())
     }
 
     /// Empties the indexes before they are made anew.

@@ -175,6 +175,8 @@ impl Log {
             self.remove_segments(0)?;
             appender.producers = Producers::default();
             self.begin_segment(appender, Vec::new(), offset, now)?;
+            // No later segment may outlive it: nobody could tell that the log did not begin there.
+            files::sync_dir(&*self.disk, &self.dir)?;
             self.epochs_dirty.store(true, Ordering::Release);
             Ok(())
         })?;
