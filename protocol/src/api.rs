@@ -12,7 +12,7 @@ use bytes::Bytes;
 use crate::{
     error::ErrorCode,
     messages::*,
-    schema::{Versions, read_message, skip_tags},
+    schema::{Decoded, Versions, read_message, skip_tags},
     wire::{Chunk, Cx, Malformed, Reason, Refusal, Unencodable, Version, Wire, Writer, budget, read_text_lossy},
 };
 
@@ -30,10 +30,17 @@ pub trait Message: Wire + fmt::Debug + Clone + PartialEq + Default {
 
     /// As [`Message::decode`], and says how many bytes follow the message.
     fn decode_with_rest(body: &Bytes, version: i16) -> Result<(Self, usize), Malformed> {
+        let decoded = Self::decode_within(body, version, usize::MAX)?;
+        Ok((decoded.message, decoded.rest))
+    }
+
+    /// As [`Message::decode`], where all arrays together may take at most `memory_max` bytes: what a hundred megabytes of
+    /// empty strings decode to is many times as large.
+    fn decode_within(body: &Bytes, version: i16, memory_max: usize) -> Result<Decoded<Self>, Malformed> {
         if !Self::API.versions().contains(version) {
             return Err(Malformed::new(Reason::Version(version)).within(Self::NAME));
         }
-        read_message(body, Self::API.version(version), Self::NAME)
+        read_message(body, Self::API.version(version), Self::NAME, memory_max)
     }
 
     /// Encodes the body, without header.
@@ -440,7 +447,11 @@ pub fn parse_api_versions_response(frame: &Bytes, version: i16) -> Result<(i32, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::messages::{api_versions::ApiVersion, produce::*};
+    use crate::messages::{
+        api_versions::ApiVersion,
+        metadata::{MetadataRequest, MetadataRequestTopic},
+        produce::*,
+    };
 
     fn body_of(frame: &Frame) -> Bytes {
         let bytes = frame.to_bytes();
@@ -586,5 +597,25 @@ mod tests {
     fn bytes_after_a_message_are_counted() {
         let body = Bytes::from_static(b"\x00\x00\x00\x00rest");
         assert_eq!(MetadataRequest::decode_with_rest(&body, 1).unwrap().1, 4);
+    }
+    #[test]
+    fn what_arrays_may_take_can_be_bounded() {
+        // 100,000 topics without a name's worth of bytes: in version 9 two bytes each.
+        let mut body = vec![0xa1, 0x8d, 0x06];
+        body.extend(std::iter::repeat_n([1, 0], 100_000).flatten());
+        body.extend([0, 0, 0, 0]);
+        let body = Bytes::from(body);
+        let decoded = MetadataRequest::decode_within(&body, 9, 64 << 20);
+        // The frame's own budget is a multiple of its size.
+        assert!(decoded.is_err_and(|error| error.to_string().starts_with("MetadataRequest.topics")));
+        let mut w = Writer::new();
+        let topics = vec![MetadataRequestTopic { name: Some("topic-0123".to_owned()), ..Default::default() }; 1000];
+        MetadataRequest { topics: Some(topics), ..MetadataRequest::default() }.encode(&mut w, 9).unwrap();
+        let body = w.into_bytes();
+        let Decoded { message, rest, memory } = MetadataRequest::decode_within(&body, 9, 1 << 20).unwrap();
+        assert_eq!((message.topics.unwrap().len(), rest), (1000, 0));
+        assert_eq!(memory, 1000 * size_of::<MetadataRequestTopic>());
+        assert!(MetadataRequest::decode_within(&body, 9, memory).is_ok());
+        assert!(MetadataRequest::decode_within(&body, 9, memory - 1).is_err());
     }
 }

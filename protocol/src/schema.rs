@@ -314,15 +314,29 @@ pub(crate) fn skip_tags(input: &[u8]) -> Read<'_, ()> {
     each_tag(input, |_, _| Ok(false), |_, _| Ok(()))
 }
 
-/// Reads a whole message from the front of `body`. Returns what is left as well.
+/// What a body was read as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Decoded<T> {
+    /// The message.
+    pub message: T,
+    /// Bytes that follow it.
+    pub rest: usize,
+    /// Bytes of memory that its arrays take, as they were charged.
+    pub memory: usize,
+}
+
+/// Reads a whole message from the front of `body`; its arrays may take `memory_max` bytes.
 pub(crate) fn read_message<T: Wire>(
     body: &Bytes,
     version: Version,
     name: &'static str,
-) -> Result<(T, usize), Malformed> {
+    memory_max: usize,
+) -> Result<Decoded<T>, Malformed> {
     let budget = budget(body);
+    let most = budget.get().min(memory_max);
+    budget.set(most);
     match T::read(body, Cx::new(version, body, &budget)) {
-        Ok((rest, message)) => Ok((message, rest.len())),
+        Ok((rest, message)) => Ok(Decoded { message, rest: rest.len(), memory: most - budget.get() }),
         Err(error) => Err(Malformed::from(error).within(name)),
     }
 }
@@ -344,7 +358,7 @@ pub trait Stored: Wire {
             return Err(Malformed::new(Reason::Version(version)).within(Self::NAME));
         }
         let version = Version { number: version, flexible: version >= Self::FLEXIBLE_FROM };
-        Ok(read_message(bytes, version, Self::NAME)?.0)
+        Ok(read_message(bytes, version, Self::NAME, usize::MAX)?.message)
     }
 
     /// Encodes the value.

@@ -74,8 +74,8 @@ pub enum Reason {
     /// A varint has more than five bytes.
     #[error("varint is too long")]
     Varint,
-    /// Arrays would take much more memory than the frame.
-    #[error("takes too much memory for the size of the frame")]
+    /// Arrays would take much more memory than the frame, or more than is allowed.
+    #[error("takes too much memory")]
     Budget,
     /// A tagged field holds more than its value.
     #[error("the tagged field's size does not match its value")]
