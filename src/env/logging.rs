@@ -1,17 +1,18 @@
 //! Log lines: to stderr, for a person at a terminal, for the journal, or as JSON.
 
 use std::{
-    fmt,
+    fmt::{self, Write},
     io::{self, IsTerminal},
     str::FromStr,
 };
 
-use tracing::{Event, Level, Subscriber, level_filters::LevelFilter};
+use tracing::{Event, Level, Subscriber, field::Field, level_filters::LevelFilter};
 use tracing_subscriber::{
+    field::MakeExt,
     filter::Targets,
     fmt::{
         FmtContext, FormatEvent, FormatFields,
-        format::Writer,
+        format::{Writer, debug_fn},
         time::{FormatTime, SystemTime},
     },
     layer::SubscriberExt,
@@ -63,7 +64,11 @@ pub fn init(filter: Filter, format: Format) {
     let journal = is_journal(std::env::var("JOURNAL_STREAM").ok().as_deref());
     let colour = !journal && format == Format::Text && wants_colour();
     // Where stderr is gone, telling so on stderr would panic.
-    let layer = tracing_subscriber::fmt::layer().with_writer(io::stderr).with_ansi(colour).log_internal_errors(false);
+    let layer = tracing_subscriber::fmt::layer()
+        .with_writer(io::stderr)
+        .with_ansi(colour)
+        .log_internal_errors(false)
+        .fmt_fields(debug_fn(write_field).delimited(" "));
     let registry = tracing_subscriber::registry().with(filter.0);
     match format {
         Format::Text => registry.with(layer.event_format(Text { journal })).init(),
@@ -86,6 +91,60 @@ fn wants_colour() -> bool {
     let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
     let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
     io::stderr().is_terminal() && !set("NO_COLOR") && !dumb
+}
+
+/// The most that is told of one value, in bytes.
+const VALUE_MAX: usize = 4096;
+
+/// `message`, or `field=value`, on one line whatever the value holds: it may come from a peer.
+fn write_field(out: &mut Writer<'_>, field: &Field, value: &dyn fmt::Debug) -> fmt::Result {
+    if field.name() != "message" {
+        write!(out, "{field}=")?;
+    }
+    write!(OneLine::new(out), "{value:?}")
+}
+
+/// Writes control characters, and those that change the direction of text, as escapes: no new lines, nothing that a terminal
+/// would obey, nothing that reads otherwise than it is. What is too long for a line is cut.
+struct OneLine<'a, 'b> {
+    out: &'a mut Writer<'b>,
+    left: usize,
+}
+
+impl<'a, 'b> OneLine<'a, 'b> {
+    fn new(out: &'a mut Writer<'b>) -> OneLine<'a, 'b> {
+        OneLine { out, left: VALUE_MAX }
+    }
+}
+
+impl Write for OneLine<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.left == 0 {
+            return Ok(());
+        }
+        let told = text.get(..text.floor_char_boundary(self.left)).unwrap_or_default();
+        let mut plain = 0;
+        for (at, char) in told.char_indices().filter(|(_, char)| is_deceptive(*char)) {
+            self.out.write_str(told.get(plain..at).unwrap_or_default())?;
+            write!(self.out, "{}", char.escape_default())?;
+            plain = at + char.len_utf8();
+        }
+        self.out.write_str(told.get(plain..).unwrap_or_default())?;
+        self.left -= told.len();
+        if told.len() < text.len() {
+            self.left = 0;
+            self.out.write_str("...")?;
+        }
+        Ok(())
+    }
+}
+
+fn is_deceptive(char: char) -> bool {
+    let directs = matches!(
+        char,
+        '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+    );
+    char.is_control() || directs
 }
 
 /// `time level message field=value`; the journal has the time itself, and takes the level as a prefix (sd-daemon(3)).
@@ -167,5 +226,22 @@ mod tests {
         for other in [None, Some(""), Some("1"), Some("a:b"), Some(&*format!("{device}:{}", inode + 1))] {
             assert!(!is_journal(other), "{other:?}");
         }
+    }
+    #[test]
+    fn a_line_stays_one_line_whatever_it_tells() {
+        for (told, expected) in [
+            ("plain, ünicode, 日本", "plain, ünicode, 日本"),
+            ("two\nlines\r\n", "two\\nlines\\r\\n"),
+            ("\x1b[2J\x1b]0;title\x07", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
+            ("\0\t\x7f\u{9b}31m", "\\u{0}\\t\\u{7f}\\u{9b}31m"),
+            ("a\u{202e}b\u{2028}c\u{2066}", "a\\u{202e}b\\u{2028}c\\u{2066}"),
+        ] {
+            let mut line = String::new();
+            write!(OneLine::new(&mut Writer::new(&mut line)), "{told}").unwrap();
+            assert_eq!(line, expected);
+        }
+        let mut line = String::new();
+        write!(OneLine::new(&mut Writer::new(&mut line)), "x{}and more", "ü".repeat(5000)).unwrap();
+        assert_eq!(line, format!("x{}...", "ü".repeat(VALUE_MAX / 2 - 1)));
     }
 }
