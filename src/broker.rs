@@ -23,7 +23,7 @@ use crate::{
     metadata::{Delta, Image, Listener},
     model::Principal,
     net::{
-        FrameBudget, ReadLimits, Refusals, Shared,
+        FrameBudget, Lane, Owed, ReadLimits, Refusals, Shared,
         listener::{self, BindError, Bound, ConnectionLimits},
     },
     quorum::{Quorum, QuorumConfig, QuorumError, SubmitError, Subscriber},
@@ -256,6 +256,8 @@ fn accept(
     let shared = Arc::new(Shared {
         services: Arc::clone(services),
         budget: FrameBudget::new(budget),
+        owed: Owed::new(budget / 2),
+        lane: Lane::default(),
         limits: ReadLimits { max_frame, max_idle: config.connections_max_idle },
         refusals: Refusals::new(Arc::clone(&services.env)),
         stopping: stopping.clone(),

@@ -5,7 +5,7 @@
 //! Topics, and this broker's own settings (read-only: they are set in its properties file). Kafka lists every setting that
 //! it has; we list those that we obey.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use felice_protocol::{
     error::ErrorCode,
@@ -15,7 +15,7 @@ use felice_protocol::{
     },
 };
 
-use super::{Answer, Context};
+use super::{Answer, Context, Services, refusal};
 use crate::{
     config::{
         self,
@@ -29,6 +29,13 @@ pub const BROKER: i8 = 4;
 
 type Refused = (ErrorCode, String);
 
+/// More resources than this are worth a thread of their own.
+const FEW: usize = 16;
+
+/// About how many bytes of settings one answer may hold: those of ten thousand topics with all documentation. Kafka has no such
+/// limit, and answers that are a thousand times the size of their requests.
+const ANSWER_MAX: usize = 32 << 20;
+
 /// What a client wants to be told of each setting.
 #[derive(Clone, Copy)]
 struct Wanted {
@@ -38,49 +45,69 @@ struct Wanted {
 }
 
 pub fn handle(cx: &Context<'_>, request: DescribeConfigsRequest) -> Answer<DescribeConfigsResponse> {
-    let wanted = Wanted {
-        version: cx.version,
-        synonyms: request.include_synonyms,
-        documentation: request.include_documentation,
-    };
+    let (services, version) = (Arc::clone(cx.services), cx.version);
+    let is_heavy = request.resources.len() > FEW;
+    let answer = move || Answer::Now(describe(&services, version, request));
+    if is_heavy { Answer::Heavy(Box::new(answer)) } else { answer() }
+}
+
+fn describe(services: &Services, version: i16, request: DescribeConfigsRequest) -> DescribeConfigsResponse {
+    let wanted = Wanted { version, synonyms: request.include_synonyms, documentation: request.include_documentation };
+    let mut left = ANSWER_MAX;
     let results = request
         .resources
         .into_iter()
         .map(|resource| {
             let described = match resource.resource_type {
-                TOPIC => describe_topic(cx, &resource.resource_name),
-                BROKER => broker(cx, &resource.resource_name),
+                _ if left == 0 => Err((
+                    ErrorCode::PolicyViolation,
+                    "The answer would be too large; ask for fewer resources at a time.".to_owned(),
+                )),
+                TOPIC => describe_topic(services, &resource.resource_name),
+                BROKER => broker(services, &resource.resource_name),
                 other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
             };
-            answer(resource, described, wanted)
+            let answer = answer(resource, described, wanted);
+            left = left.saturating_sub(size(&answer));
+            answer
         })
         .collect();
-    Answer::Now(DescribeConfigsResponse { throttle_time_ms: 0, results, ..DescribeConfigsResponse::default() })
+    DescribeConfigsResponse { throttle_time_ms: 0, results, ..DescribeConfigsResponse::default() }
 }
 
-fn describe_topic(cx: &Context<'_>, name: &str) -> Result<(Vec<Described>, bool), Refused> {
+/// About what a result takes on the wire, in bytes.
+fn size(result: &DescribeConfigsResult) -> usize {
+    let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+    let settings = result.configs.iter().map(|config| {
+        let synonyms = config.synonyms.iter().map(|synonym| 6 + synonym.name.len() + text(&synonym.value));
+        12 + config.name.len() + text(&config.value) + text(&config.documentation) + synonyms.sum::<usize>()
+    });
+    settings.sum()
+}
+
+fn describe_topic(services: &Services, name: &str) -> Result<(Vec<Described>, bool), Refused> {
     if let Err(invalid) = validate_topic_name(name) {
         return Err((ErrorCode::InvalidTopicException, invalid));
     }
-    let image = cx.services.quorum.image();
+    let image = services.quorum.image();
     let Some(topic) = image.topic(name) else {
         return Err((ErrorCode::UnknownTopicOrPartition, String::new()));
     };
     let overrides: BTreeMap<String, String> =
         topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    Ok((topic::describe(&cx.services.config.settings, &overrides), false))
+    Ok((topic::describe(&services.config.settings, &overrides), false))
 }
 
-fn broker(cx: &Context<'_>, name: &str) -> Result<(Vec<Described>, bool), Refused> {
+fn broker(services: &Services, name: &str) -> Result<(Vec<Described>, bool), Refused> {
     // An empty name asks for the cluster-wide dynamic defaults, of which there are none.
     if name.is_empty() {
         return Ok((Vec::new(), false));
     }
     match name.parse::<i32>() {
-        Ok(id) if id == cx.services.node_id.0 => Ok((config::describe_broker(&cx.services.config.settings), true)),
+        Ok(id) if id == services.node_id.0 => Ok((config::describe_broker(&services.config.settings), true)),
         Ok(id) => Err((
             ErrorCode::InvalidRequest,
-            format!("Unexpected broker id, expected {} or empty string, but received {id}", cx.services.node_id),
+            format!("Unexpected broker id, expected {} or empty string, but received {id}", services.node_id),
         )),
         Err(_) => Err((ErrorCode::InvalidRequest, format!("Broker id must be an integer, but it is: {name}"))),
     }
@@ -110,7 +137,7 @@ fn answer(
         }
         Err((error, message)) => {
             answer.error_code = error.code();
-            answer.error_message = Some(message);
+            answer.error_message = Some(refusal::short(message));
         }
     }
     answer

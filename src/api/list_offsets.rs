@@ -8,7 +8,7 @@
 
 mod by_segment;
 
-use std::collections::BTreeMap;
+use std::{collections::HashMap, sync::Arc};
 
 use felice_protocol::{
     error::ErrorCode,
@@ -18,7 +18,7 @@ use felice_protocol::{
     },
 };
 
-use super::{Answer, Context, partitions};
+use super::{Answer, Context, Services, partitions};
 use crate::{
     log::{LogError, TimestampedOffset},
     model::{LeaderEpoch, Offset, Timestamp},
@@ -49,41 +49,57 @@ pub fn handle(cx: &Context<'_>, request: ListOffsetsRequest) -> Answer<ListOffse
     if cx.version == 0 {
         return by_segment::handle(cx, request);
     }
-    let topics = request
+    let (services, version) = (Arc::clone(cx.services), cx.version);
+    let opens_batches = request
         .topics
-        .into_iter()
-        .map(|topic| {
-            let mut counts: BTreeMap<i32, usize> = BTreeMap::new();
-            for partition in &topic.partitions {
-                *counts.entry(partition.partition_index).or_default() += 1;
-            }
-            ListOffsetsTopicResponse {
-                partitions: topic
-                    .partitions
-                    .iter()
-                    // What is asked for more than once is refused, once.
-                    .filter_map(|partition| match counts.remove(&partition.partition_index)? {
-                        1 => Some(answer(cx, &topic.name, partition)),
-                        _ => Some(failed(partition, ErrorCode::InvalidRequest)),
-                    })
-                    .collect(),
-                name: topic.name,
-                ..ListOffsetsTopicResponse::default()
-            }
-        })
-        .collect();
-    Answer::Now(ListOffsetsResponse { throttle_time_ms: 0, topics, ..ListOffsetsResponse::default() })
+        .iter()
+        .flat_map(|topic| &topic.partitions)
+        .any(|asked| asked.timestamp >= 0 || asked.timestamp == MAX_TIMESTAMP);
+    let answer = move || Answer::Now(answer_all(&services, version, request));
+    if opens_batches { Answer::Heavy(Box::new(answer)) } else { answer() }
 }
 
-fn answer(cx: &Context<'_>, topic: &str, asked: &ListOffsetsPartition) -> ListOffsetsPartitionResponse {
-    match find(cx, topic, asked) {
+fn answer_all(services: &Services, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
+    for topic in &request.topics {
+        for asked in &topic.partitions {
+            *counts.entry((&topic.name, asked.partition_index)).or_default() += 1;
+        }
+    }
+    let topics = request
+        .topics
+        .iter()
+        .map(|topic| ListOffsetsTopicResponse {
+            name: topic.name.clone(),
+            partitions: topic
+                .partitions
+                .iter()
+                // What is asked for more than once is refused, once.
+                .filter_map(|asked| match counts.remove(&(&topic.name, asked.partition_index))? {
+                    1 => Some(answer(services, version, &topic.name, asked)),
+                    _ => Some(failed(asked, ErrorCode::InvalidRequest)),
+                })
+                .collect(),
+            ..ListOffsetsTopicResponse::default()
+        })
+        .collect();
+    ListOffsetsResponse { throttle_time_ms: 0, topics, ..ListOffsetsResponse::default() }
+}
+
+fn answer(
+    services: &Services,
+    version: i16,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+) -> ListOffsetsPartitionResponse {
+    match find(services, version, topic, asked) {
         Ok(None) => failed(asked, ErrorCode::None),
         Ok(Some((timestamp, offset, epoch))) => ListOffsetsPartitionResponse {
             partition_index: asked.partition_index,
             error_code: ErrorCode::None.code(),
             timestamp: timestamp.0,
             offset: offset.0,
-            leader_epoch: if cx.version >= FIRST_VERSION_WITH_EPOCH { epoch.0 } else { LeaderEpoch::NONE.0 },
+            leader_epoch: if version >= FIRST_VERSION_WITH_EPOCH { epoch.0 } else { LeaderEpoch::NONE.0 },
             ..ListOffsetsPartitionResponse::default()
         },
         Err(error) => failed(asked, error),
@@ -100,16 +116,16 @@ fn failed(asked: &ListOffsetsPartition, error: ErrorCode) -> ListOffsetsPartitio
 
 type Found = Option<(Timestamp, Offset, LeaderEpoch)>;
 
-fn find(cx: &Context<'_>, topic: &str, asked: &ListOffsetsPartition) -> Result<Found, ErrorCode> {
+fn find(services: &Services, version: i16, topic: &str, asked: &ListOffsetsPartition) -> Result<Found, ErrorCode> {
     let special = SPECIAL.iter().find(|(timestamp, _)| *timestamp == asked.timestamp);
     let known = match special {
-        Some((_, first_version)) => cx.version >= *first_version,
+        Some((_, first_version)) => version >= *first_version,
         None => asked.timestamp >= 0,
     };
     if !known {
         return Err(ErrorCode::UnsupportedVersion);
     }
-    let partition = partitions::by_name(cx.services, topic, asked.partition_index)?;
+    let partition = partitions::by_name(services, topic, asked.partition_index)?;
     partition.check_leader_epoch(asked.current_leader_epoch).map_err(partitions::epoch_code)?;
     look_up(&partition, asked.timestamp).map_err(|error| partitions::log_code(&partition, &error))
 }

@@ -8,6 +8,11 @@
 //! Where a topic is created because a client asked for it, the answer waits for it and already shows it; Kafka answers
 //! UNKNOWN_TOPIC_OR_PARTITION and lets the client ask again.
 
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    sync::Arc,
+};
+
 use felice_protocol::{
     Uuid,
     error::ErrorCode,
@@ -47,20 +52,22 @@ pub fn handle(cx: &Context<'_>, request: MetadataRequest) -> Answer<MetadataResp
             .filter_map(|topic| topic.name.as_ref())
             .filter(|name| image.topic(name).is_none() && validate_topic_name(name).is_ok())
             .cloned()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
             .collect(),
         _ => Vec::new(),
     };
     let mut response = frame(cx, &image, &request);
     let with_operations = request.include_topic_authorized_operations;
     if missing.is_empty() {
-        response.topics = answer_topics(&image, topics, with_operations, &[]);
+        response.topics = answer_topics(&image, topics, with_operations, &HashMap::new());
         return Answer::Now(response);
     }
-    let services = std::sync::Arc::clone(cx.services);
+    let services = Arc::clone(cx.services);
     let principal = cx.principal.clone();
     let topics = topics.cloned();
     Answer::Later(Box::pin(async move {
-        let failures = auto_create(&services, &principal, missing).await;
+        let failures = auto_create(&services, &principal, missing).await.into_iter().collect();
         let image = services.quorum.image();
         response.topics = answer_topics(&image, topics.as_ref(), with_operations, &failures);
         response
@@ -111,15 +118,18 @@ fn answer_topics(
     image: &Image,
     asked: Option<&Vec<MetadataRequestTopic>>,
     with_operations: bool,
-    failures: &[(String, ErrorCode)],
+    failures: &HashMap<String, ErrorCode>,
 ) -> Vec<MetadataResponseTopic> {
     match asked {
         None => image.topics().map(|topic| describe(topic, with_operations)).collect(),
         Some(asked) => {
-            let mut seen = std::collections::HashSet::new();
+            let mut seen = HashSet::new();
             asked
                 .iter()
-                .filter(|topic| seen.insert((topic.name.as_deref(), topic.topic_id)))
+                // Whoever names an id asks for that, whatever else is said.
+                .filter(|topic| {
+                    seen.insert((topic.name.as_deref().filter(|_| topic.topic_id.is_zero()), topic.topic_id))
+                })
                 .map(|topic| answer_topic(image, topic, with_operations, failures))
                 .collect()
         }
@@ -130,7 +140,7 @@ fn answer_topic(
     image: &Image,
     asked: &MetadataRequestTopic,
     with_operations: bool,
-    failures: &[(String, ErrorCode)],
+    failures: &HashMap<String, ErrorCode>,
 ) -> MetadataResponseTopic {
     let failed = |error: ErrorCode, name: Option<String>, topic_id: Uuid| MetadataResponseTopic {
         error_code: error.code(),
@@ -150,9 +160,9 @@ fn answer_topic(
     if let Some(topic) = image.topic(name) {
         return describe(topic, with_operations);
     }
-    let error = match (validate_topic_name(name), failures.iter().find(|(failed, _)| failed == name)) {
+    let error = match (validate_topic_name(name), failures.get(name)) {
         (Err(_), _) => ErrorCode::InvalidTopicException,
-        (Ok(()), Some((_, error))) => *error,
+        (Ok(()), Some(error)) => *error,
         (Ok(()), None) => ErrorCode::UnknownTopicOrPartition,
     };
     failed(error, Some(name.to_owned()), Uuid::ZERO)

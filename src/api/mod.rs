@@ -29,7 +29,10 @@ mod topics;
 use std::{fmt::Display, future::Future, net::SocketAddr, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use felice_protocol::api::{ApiKey, Frame, HeaderError, Request, RequestHeader, parse_request_header, write_response};
+use felice_protocol::{
+    api::{ApiKey, Frame, HeaderError, Request, RequestHeader, parse_request_header, write_response},
+    schema::Decoded,
+};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, warn};
@@ -48,6 +51,17 @@ use crate::{
 
 /// A request that takes longer than this is worth a line in the log.
 const SLOW_REQUEST: Duration = Duration::from_secs(1);
+
+/// What the arrays of one request may take, in bytes: more than any client has reason to ask for at once (a fetch of a quarter of
+/// a million partitions), and little enough to be worked on at the side. Without it a request of `socket.request.max.bytes` could
+/// name fifty million topics without a name.
+const REQUEST_MEMORY_MAX: usize = 32 << 20;
+
+/// Requests beyond this size are heavy, unless most of it is records.
+const HEAVY_REQUEST: usize = 64 << 10;
+
+/// What waits keeps its request in some form of its own, which takes about so many times what was decoded.
+const PARKED_FACTOR: usize = 3;
 
 /// What handlers work with.
 pub struct Services {
@@ -107,6 +121,8 @@ pub enum Answer<R> {
     Now(R),
     /// The request waits. Everything whose order matters, such as an append, has been done before this is returned.
     Later(Pin<Box<dyn Future<Output = R> + Send>>),
+    /// Nothing was done yet, and what is to be done takes a processor long: it must not hold up those who share the thread.
+    Heavy(Box<dyn FnOnce() -> Answer<R> + Send>),
     /// No response: `acks=0`.
     Silent,
     /// No response and no connection: a failed `acks=0`.
@@ -116,8 +132,14 @@ pub enum Answer<R> {
 /// An [`Answer`], encoded.
 pub enum Outcome {
     Ready(Frame),
-    /// Resolves to `None` where the connection must be closed instead.
-    Parked(Pin<Box<dyn Future<Output = Option<Frame>> + Send>>),
+    Parked {
+        /// Resolves to `None` where the connection must be closed instead.
+        response: Pin<Box<dyn Future<Output = Option<Frame>> + Send>>,
+        /// About what the request keeps in memory while it waits, in bytes.
+        memory: usize,
+    },
+    /// The outcome is what comes of this, which must not be called where it would hold up others.
+    Heavy(Box<dyn FnOnce() -> Outcome + Send>),
     Silent,
     Close(Closing),
 }
@@ -137,6 +159,11 @@ impl Closing {
 
     fn unsupported(reason: String) -> Closing {
         Closing { kind: "unsupported requests", reason }
+    }
+
+    /// A fault of ours.
+    pub fn failed() -> Closing {
+        Closing { kind: "requests that failed", reason: "the request failed here; see the line before".to_owned() }
     }
 
     /// A fault of ours.
@@ -222,23 +249,31 @@ pub fn dispatch(services: &Arc<Services>, peer: &Peer, frame: Bytes, is_behind: 
     (served.handler)(Surroundings { services, peer, is_behind }, &header, &body)
 }
 
+/// Whether decoding and answering this request may take long on a processor, as far as its size tells. Records are not
+/// decoded.
+pub fn is_heavy(frame: &[u8]) -> bool {
+    frame.len() > HEAVY_REQUEST && frame.first_chunk() != Some(&ApiKey::Produce.code().to_be_bytes())
+}
+
 fn call<Q: Request + 'static>(
     Surroundings { services, peer, is_behind }: Surroundings<'_>,
     header: &RequestHeader,
     body: &Bytes,
     handler: fn(&Context<'_>, Q) -> Answer<Q::Response>,
-) -> Outcome {
+) -> Outcome
+where
+    Q::Response: 'static,
+{
     let (version, correlation_id) = (header.api_version, header.correlation_id);
     let started = Instant::now();
-    let request = match Q::decode_with_rest(body, version) {
-        Ok((request, 0)) => request,
-        Ok((request, rest)) => {
-            // As Kafka does: a client may know of fields that we do not.
-            debug!(peer = %peer.address, "{rest} bytes left over after {} version {version}", Q::NAME);
-            request
-        }
+    let Decoded { message, rest, memory } = match Q::decode_within(body, version, REQUEST_MEMORY_MAX) {
+        Ok(decoded) => decoded,
         Err(error) => return Outcome::Close(Closing::malformed(error)),
     };
+    if rest > 0 {
+        // As Kafka does: a client may know of fields that we do not.
+        debug!(peer = %peer.address, "{rest} bytes left over after {} version {version}", Q::NAME);
+    }
     let context = Context {
         services,
         peer,
@@ -247,26 +282,54 @@ fn call<Q: Request + 'static>(
         client_id: header.client_id.as_deref(),
         is_behind,
     };
-    let answer = handler(&context, request);
-    report_if_slow(peer, Q::API, started);
-    match answer {
-        Answer::Now(response) => match encode::<Q>(correlation_id, version, &response) {
-            Some(frame) => Outcome::Ready(frame),
-            None => Outcome::Close(Closing::unencodable()),
-        },
-        Answer::Later(future) => {
-            // A fetch waits because it was asked to.
-            let slow = (Q::API != ApiKey::Fetch).then(|| peer.clone());
-            Outcome::Parked(Box::pin(async move {
-                let response = future.await;
-                if let Some(peer) = slow {
-                    report_if_slow(&peer, Q::API, started);
-                }
-                encode::<Q>(correlation_id, version, &response)
-            }))
+    let asked = Asked { version, correlation_id, started, memory };
+    asked.outcome::<Q>(peer, handler(&context, message))
+}
+
+/// What is remembered of a request for its answer.
+#[derive(Clone, Copy)]
+struct Asked {
+    version: i16,
+    correlation_id: i32,
+    started: Instant,
+    /// What the request was decoded to.
+    memory: usize,
+}
+
+impl Asked {
+    fn outcome<Q: Request + 'static>(self, peer: &Peer, answer: Answer<Q::Response>) -> Outcome
+    where
+        Q::Response: 'static,
+    {
+        let Asked { version, correlation_id, started, memory } = self;
+        if !matches!(answer, Answer::Heavy(_)) {
+            report_if_slow(peer, Q::API, started);
         }
-        Answer::Silent => Outcome::Silent,
-        Answer::Close(closing) => Outcome::Close(closing),
+        match answer {
+            Answer::Now(response) => match encode::<Q>(correlation_id, version, &response) {
+                Some(frame) => Outcome::Ready(frame),
+                None => Outcome::Close(Closing::unencodable()),
+            },
+            Answer::Later(future) => {
+                // A fetch waits because it was asked to.
+                let slow = (Q::API != ApiKey::Fetch).then(|| peer.clone());
+                let response = Box::pin(async move {
+                    let response = future.await;
+                    if let Some(peer) = slow {
+                        report_if_slow(&peer, Q::API, started);
+                    }
+                    encode::<Q>(correlation_id, version, &response)
+                });
+                Outcome::Parked { response, memory: memory.saturating_mul(PARKED_FACTOR) }
+            }
+            Answer::Heavy(work) => {
+                let peer = peer.clone();
+                // It may have had to wait for its turn; what is slow is counted from there.
+                Outcome::Heavy(Box::new(move || Asked { started: Instant::now(), ..self }.outcome::<Q>(&peer, work())))
+            }
+            Answer::Silent => Outcome::Silent,
+            Answer::Close(closing) => Outcome::Close(closing),
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Closing, Context, partitions};
 use crate::{
     log::{self, producers::ProducerError},
-    model::{LeaderEpoch, TopicId},
+    model::{LeaderEpoch, Timestamp, TopicId},
     replica::{Acks, AppendError, Awaited, NotSafe, Partition},
 };
 
@@ -45,20 +45,49 @@ pub fn handle(cx: &Context<'_>, request: ProduceRequest) -> Answer<ProduceRespon
         };
         return finish(acks, all_failed(request, error), Vec::new(), 0);
     }
-    let mut waits = Vec::new();
-    let mut seen = HashSet::new();
-    let timeout_ms = request.timeout_ms;
-    let mut response = ProduceResponse::default();
-    response.responses.reserve_exact(request.topic_data.len());
-    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
-        let mut answers = Vec::with_capacity(topic.partition_data.len());
-        for (index, data) in topic.partition_data.into_iter().enumerate() {
+    let now = cx.services.env.now();
+    let mut laborious = false;
+    let mut targets = Vec::with_capacity(request.topic_data.iter().map(|topic| topic.partition_data.len()).sum());
+    for topic in &request.topic_data {
+        for data in &topic.partition_data {
             let partition = if cx.version >= FIRST_VERSION_BY_ID {
                 partitions::by_id(cx.services, TopicId(topic.topic_id), data.index)
             } else {
                 partitions::by_name(cx.services, &topic.name, data.index)
             };
-            let partition = match partition {
+            laborious |= match (&partition, &data.records) {
+                (Ok(partition), Some(records)) => partition.is_laborious(records, cx.version, now),
+                _ => false,
+            };
+            targets.push(partition);
+        }
+    }
+    let version = cx.version;
+    if laborious {
+        let env = Arc::clone(&cx.services.env);
+        return Answer::Heavy(Box::new(move || append_all(version, env.now(), acks, request, targets)));
+    }
+    append_all(version, now, acks, request, targets)
+}
+
+/// `targets` are the partitions of the request, in its order.
+fn append_all(
+    version: i16,
+    now: Timestamp,
+    acks: Acks,
+    request: ProduceRequest,
+    targets: Vec<Result<Arc<Partition>, ErrorCode>>,
+) -> Answer<ProduceResponse> {
+    let mut waits = Vec::new();
+    let mut seen = HashSet::new();
+    let mut targets = targets.into_iter();
+    let timeout_ms = request.timeout_ms;
+    let mut response = ProduceResponse::default();
+    response.responses.reserve_exact(request.topic_data.len());
+    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
+        let mut answers = Vec::with_capacity(topic.partition_data.len());
+        for (index, (data, target)) in topic.partition_data.into_iter().zip(&mut targets).enumerate() {
+            let partition = match target {
                 Ok(partition) => partition,
                 Err(error) => {
                     answers.push(failed(data.index, error));
@@ -70,7 +99,7 @@ pub fn handle(cx: &Context<'_>, request: ProduceRequest) -> Answer<ProduceRespon
                 answers.push(failed(data.index, ErrorCode::InvalidRequest));
                 continue;
             }
-            match append(cx, &partition, acks, data) {
+            match append(&partition, acks, data, version, now) {
                 Ok((answer, wait_for)) => {
                     if let Some(awaited) = wait_for {
                         waits.push(Wait { topic_index, index, partition, awaited, leader_epoch: answer.1 });
@@ -112,14 +141,15 @@ struct Wait {
 type Appended = ((PartitionProduceResponse, LeaderEpoch), Option<Awaited>);
 
 fn append(
-    cx: &Context<'_>,
     partition: &Arc<Partition>,
     acks: Acks,
     data: PartitionProduceData,
+    version: i16,
+    now: Timestamp,
 ) -> Result<Appended, Box<PartitionProduceResponse>> {
     let index = data.index;
     let records = data.records.unwrap_or_default();
-    match partition.append(&records, acks, cx.version, cx.services.env.now()) {
+    match partition.append(&records, acks, version, now) {
         Ok(appended) => {
             let answer = PartitionProduceResponse {
                 index,

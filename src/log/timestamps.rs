@@ -15,6 +15,10 @@ const SCAN_SIZE: usize = 64 * 1024;
 /// A batch that decompresses to more is not opened; its first offset is the answer.
 const DECOMPRESSED_MAX: usize = 64 << 20;
 
+/// Batches that one lookup opens in vain. A compressed batch is stored as its producer sealed it, with whatever timestamp
+/// the header claims; a log full of claims that do not hold must not be decompressed for each request.
+const IN_VAIN_MAX: usize = 8;
+
 /// A record by its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimestampedOffset {
@@ -33,6 +37,7 @@ impl Log {
         let log_start = self.log_start();
         let segments = self.segments.load_full();
         let mut buffer = Vec::new();
+        let mut in_vain = 0;
         for segment in segments.iter().filter(|segment| reaches(segment, timestamp)) {
             if buffer.is_empty() {
                 buffer = vec![0; SCAN_SIZE];
@@ -41,12 +46,16 @@ impl Log {
             let position = segment.position_of_timestamp(timestamp, log_start, end)?;
             let mut batches = Batches::new(segment, position, end, &mut buffer);
             while let Some((position, header)) = batches.next()? {
-                if header.max_timestamp >= timestamp.0
-                    && header.last_offset() >= log_start.0
-                    && let Some(found) = find(segment, position, &header, timestamp, log_start)?
-                {
+                if header.max_timestamp < timestamp.0 || header.last_offset() < log_start.0 {
+                    continue;
+                }
+                if in_vain == IN_VAIN_MAX {
+                    return Ok(Some(first_of(&header, log_start)));
+                }
+                if let Some(found) = find(segment, position, &header, timestamp, log_start)? {
                     return Ok(Some(found));
                 }
+                in_vain += 1;
             }
         }
         Ok(None)
@@ -81,6 +90,15 @@ impl Log {
     }
 }
 
+/// The answer by the header alone.
+fn first_of(header: &BatchHeader, from: Offset) -> TimestampedOffset {
+    TimestampedOffset {
+        timestamp: Timestamp(header.max_timestamp),
+        offset: Offset(header.base_offset).max(from),
+        leader_epoch: LeaderEpoch(header.partition_leader_epoch),
+    }
+}
+
 fn reaches(segment: &Segment, timestamp: Timestamp) -> bool {
     segment.largest().is_some_and(|largest| largest.timestamp >= timestamp)
 }
@@ -96,13 +114,13 @@ fn find(
     let leader_epoch = LeaderEpoch(header.partition_leader_epoch);
     let answer = |timestamp, offset| Some(TimestampedOffset { timestamp, offset, leader_epoch });
     if header.timestamp_type() == TimestampType::LogAppendTime {
-        return Ok(answer(Timestamp(header.max_timestamp), Offset(header.base_offset).max(from)));
+        return Ok(Some(first_of(header, from)));
     }
     let bytes = segment.batch_bytes(position, header)?;
     let opened = Batch::split_first(&bytes).and_then(|(batch, _)| Ok((batch.record_bytes(DECOMPRESSED_MAX)?, batch)));
     let Ok((record_bytes, batch)) = opened else {
         // Nobody can tell which record it is; a consumer that starts at the batch misses none.
-        return Ok(answer(Timestamp(header.max_timestamp), Offset(header.base_offset).max(from)));
+        return Ok(Some(first_of(header, from)));
     };
     let Ok(records) = batch.record_views(&record_bytes) else { return Ok(None) };
     for record in records.map_while(Result::ok) {

@@ -1,8 +1,11 @@
-//! Sockets: listeners, connections, the frame budget. What a request means is `api`'s business.
+//! Sockets: listeners, connections, what they may take in memory and on the processors. What a request means is `api`'s
+//! business.
 
 mod budget;
 mod connection;
+mod lane;
 pub mod listener;
+mod owed;
 mod pipeline;
 mod reader;
 mod refusals;
@@ -10,5 +13,7 @@ mod writer;
 
 pub use budget::FrameBudget;
 pub use connection::Shared;
+pub use lane::Lane;
+pub use owed::Owed;
 pub use reader::ReadLimits;
 pub use refusals::Refusals;

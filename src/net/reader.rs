@@ -15,7 +15,10 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-use super::budget::{FrameBudget, OVERDRAFT_TIME, Permit};
+use super::{
+    budget::{FrameBudget, OVERDRAFT_TIME, Permit},
+    owed::Account,
+};
 
 /// A frame with no progress for this long is given up, with its connection.
 pub const STALL_LIMIT: Duration = Duration::from_secs(30);
@@ -34,7 +37,8 @@ pub enum ReadError {
     Closed,
     #[error("closed by the peer in the middle of a frame ({have} of {len} bytes)")]
     Torn { have: usize, len: usize },
-    #[error("no request for connections.max.idle.ms")]
+    /// Neither sent nor took a byte while it was its turn.
+    #[error("idle for connections.max.idle.ms")]
     Idle,
     #[error("no byte for 30 s in the middle of a frame ({have} of {len} bytes)")]
     Stalled { have: usize, len: usize },
@@ -58,6 +62,7 @@ impl ReadError {
         match self {
             ReadError::NotKafka(NotKafka::Tls) => "TLS handshakes",
             ReadError::NotKafka(NotKafka::Http) => "HTTP requests",
+            ReadError::NotKafka(NotKafka::Ssh) => "SSH clients",
             ReadError::TooLarge { .. } | ReadError::NoMemory(_) => "frames too large",
             ReadError::TooSmall(_) => "frames too small",
             ReadError::Stalled { .. } | ReadError::TooSlow { .. } => "frames that never end",
@@ -73,6 +78,8 @@ pub enum NotKafka {
     Tls,
     #[error("an HTTP request on the Kafka port")]
     Http,
+    #[error("an SSH client on the Kafka port")]
+    Ssh,
 }
 
 impl NotKafka {
@@ -82,6 +89,7 @@ impl NotKafka {
             b"GET " | b"POST" | b"PUT " | b"HEAD" | b"OPTI" | b"DELE" | b"PATC" | b"CONN" | b"PRI " => {
                 Some(NotKafka::Http)
             }
+            b"SSH-" => Some(NotKafka::Ssh),
             _ => None,
         }
     }
@@ -107,7 +115,7 @@ pub struct Frame {
 /// next to nothing.
 #[derive(Debug)]
 pub struct Reader {
-    limits: ReadLimits,
+    max_frame: usize,
     budget: Arc<FrameBudget>,
     prefix: [u8; PREFIX],
     prefix_len: usize,
@@ -116,23 +124,22 @@ pub struct Reader {
 }
 
 impl Reader {
-    pub fn new(limits: ReadLimits, budget: Arc<FrameBudget>) -> Reader {
-        Reader { limits, budget, prefix: [0; PREFIX], prefix_len: 0, last_progress: Instant::now(), timer: None }
+    pub fn new(max_frame: usize, budget: Arc<FrameBudget>) -> Reader {
+        Reader { max_frame, budget, prefix: [0; PREFIX], prefix_len: 0, last_progress: Instant::now(), timer: None }
     }
 
-    /// The next frame. `busy` says whether requests of this connection are still being worked on: it is not idle then.
-    pub async fn frame(&mut self, stream: &TcpStream, busy: impl Fn() -> bool) -> Result<Frame, ReadError> {
-        let len = self.length(stream, busy).await?;
+    /// The next frame.
+    pub async fn frame(&mut self, stream: &TcpStream, account: &Account) -> Result<Frame, ReadError> {
+        let len = self.length(stream, account).await?;
         let mut permit = self.budget.permit(len);
         let mut buffer: Vec<u8> = Vec::new();
         // Claimed, not touched: the pages become resident as bytes arrive, and those are paid for.
         buffer.try_reserve_exact(len + PREFIX).map_err(|_| ReadError::NoMemory(len))?;
         let mut deadline = None;
         while buffer.len() < len {
-            self.readable(stream, Some(STALL_LIMIT)).await.map_err(|error| match error {
-                ReadError::Idle => ReadError::Stalled { have: buffer.len(), len },
-                other => other,
-            })?;
+            if !self.readable(stream, Some(STALL_LIMIT)).await? {
+                return Err(ReadError::Stalled { have: buffer.len(), len });
+            }
             let missing = len - buffer.len();
             let granted = poll_fn(|cx| permit.poll_grow(cx, missing)).await;
             if permit.overdrawn() && *deadline.get_or_insert_with(|| Instant::now() + OVERDRAFT_TIME) < Instant::now() {
@@ -146,6 +153,7 @@ impl Reader {
                 Ok(read) => {
                     permit.shrink(granted.saturating_sub(read));
                     self.last_progress = Instant::now();
+                    account.touch();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => permit.shrink(granted),
                 Err(error) => return Err(error.into()),
@@ -157,7 +165,7 @@ impl Reader {
         Ok(Frame { bytes: Bytes::from(buffer), permit })
     }
 
-    async fn length(&mut self, stream: &TcpStream, busy: impl Fn() -> bool) -> Result<usize, ReadError> {
+    async fn length(&mut self, stream: &TcpStream, account: &Account) -> Result<usize, ReadError> {
         while self.prefix_len < PREFIX {
             match stream.try_read(&mut self.prefix[self.prefix_len..]) {
                 Ok(0) if self.prefix_len == 0 => return Err(ReadError::Closed),
@@ -165,15 +173,13 @@ impl Reader {
                 Ok(read) => {
                     self.prefix_len += read;
                     self.last_progress = Instant::now();
+                    account.touch();
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    let limit = if self.prefix_len > 0 { Some(STALL_LIMIT) } else { self.limits.max_idle };
-                    match self.readable(stream, limit).await {
-                        Err(ReadError::Idle) if self.prefix_len > 0 => {
-                            return Err(ReadError::Stalled { have: self.prefix_len, len: PREFIX });
-                        }
-                        Err(ReadError::Idle) if busy() => self.last_progress = Instant::now(),
-                        other => other?,
+                    // Between two frames a peer may take its time: that is for `connections.max.idle.ms`.
+                    let limit = (self.prefix_len > 0).then_some(STALL_LIMIT);
+                    if !self.readable(stream, limit).await? {
+                        return Err(ReadError::Stalled { have: self.prefix_len, len: PREFIX });
                     }
                 }
                 Err(error) => return Err(error.into()),
@@ -188,23 +194,21 @@ impl Reader {
         match usize::try_from(len) {
             Err(_) => Err(ReadError::TooSmall(len)),
             Ok(size) if size < SHORTEST_REQUEST => Err(ReadError::TooSmall(len)),
-            Ok(size) if size > self.limits.max_frame => {
-                Err(too_large("socket.request.max.bytes", self.limits.max_frame))
-            }
+            Ok(size) if size > self.max_frame => Err(too_large("socket.request.max.bytes", self.max_frame)),
             Ok(size) if size > self.budget.total() => Err(too_large("queued.max.request.bytes", self.budget.total())),
             Ok(size) => Ok(size),
         }
     }
 
-    /// Waits until the socket can be read, or `limit` has passed since the last progress ([`ReadError::Idle`]).
-    async fn readable(&mut self, stream: &TcpStream, limit: Option<Duration>) -> Result<(), ReadError> {
+    /// Waits until the socket can be read; false where `limit` has passed since the last progress.
+    async fn readable(&mut self, stream: &TcpStream, limit: Option<Duration>) -> Result<bool, ReadError> {
         poll_fn(|cx| {
             if let Poll::Ready(result) = stream.poll_read_ready(cx) {
-                return Poll::Ready(result.map_err(ReadError::Io));
+                return Poll::Ready(result.map(|()| true).map_err(ReadError::Io));
             }
             let Some(limit) = limit else { return Poll::Pending };
             ready!(self.poll_timer(cx, self.last_progress + limit));
-            Poll::Ready(Err(ReadError::Idle))
+            Poll::Ready(Ok(false))
         })
         .await
     }

@@ -12,26 +12,28 @@ use felice_protocol::{
 };
 use tokio::{io::Interest, net::TcpStream};
 
+use super::owed::Account;
+
 /// Chunks for one `writev`.
 const MAX_SLICES: usize = 64;
 
-/// Writes all of these frames, in order.
-pub async fn write_frames(stream: &TcpStream, frames: &[Frame]) -> io::Result<()> {
+/// Writes all of these frames, in order, and says so to the account with each piece that the peer's side takes.
+pub async fn write_frames(stream: &TcpStream, frames: &[Frame], account: &Account) -> io::Result<()> {
     let mut gathered: Vec<Bytes> = Vec::with_capacity(frames.len() + 2);
     for chunk in frames.iter().flat_map(|frame| &frame.chunks) {
         match chunk {
             Chunk::Bytes(bytes) => gathered.push(bytes.clone()),
             Chunk::File(range) => {
-                write_chunks(stream, &gathered).await?;
+                write_chunks(stream, &gathered, account).await?;
                 gathered.clear();
-                send_file(stream, range).await?;
+                send_file(stream, range, account).await?;
             }
         }
     }
-    write_chunks(stream, &gathered).await
+    write_chunks(stream, &gathered, account).await
 }
 
-async fn write_chunks(stream: &TcpStream, chunks: &[Bytes]) -> io::Result<()> {
+async fn write_chunks(stream: &TcpStream, chunks: &[Bytes], account: &Account) -> io::Result<()> {
     let (mut first, mut skip) = (0, 0);
     while let Some(chunk) = chunks.get(first) {
         if chunk.len() == skip {
@@ -47,6 +49,7 @@ async fn write_chunks(stream: &TcpStream, chunks: &[Bytes]) -> io::Result<()> {
         match stream.try_write_vectored(&slices[..count]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(mut written) => {
+                account.touch();
                 while let Some(chunk) = chunks.get(first) {
                     let left = chunk.len() - skip;
                     if written < left {
@@ -65,7 +68,7 @@ async fn write_chunks(stream: &TcpStream, chunks: &[Bytes]) -> io::Result<()> {
 }
 
 /// `sendfile`, in bounded steps, so that a fast peer does not keep a worker thread to itself.
-async fn send_file(stream: &TcpStream, range: &FileRange) -> io::Result<()> {
+async fn send_file(stream: &TcpStream, range: &FileRange, account: &Account) -> io::Result<()> {
     const STEP: usize = 256 * 1024;
     let mut offset = range.offset;
     let end = range.offset + range.len as u64;
@@ -81,6 +84,7 @@ async fn send_file(stream: &TcpStream, range: &FileRange) -> io::Result<()> {
             // The file is shorter than what was promised in the response's length: this connection cannot go on.
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        account.touch();
         offset += sent as u64;
     }
     Ok(())

@@ -10,7 +10,9 @@ use std::{
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use felice_protocol::record::{Codec, Compression, InvalidBatch, ProduceLimits, TimestampType, check_produced};
+use felice_protocol::record::{
+    Codec, Compression, InvalidBatch, ProduceLimits, TimestampType, check_produced, is_laborious,
+};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tracing::{error, info};
@@ -52,6 +54,20 @@ impl TopicSettings {
 
     fn demands(&self) -> Demands {
         Demands { flushes_each: self.flushes_each(), min_insync_replicas: self.min_insync_replicas }
+    }
+
+    fn limits(&self, produce_version: i16, now: Timestamp) -> ProduceLimits {
+        ProduceLimits {
+            now: now.0,
+            produce_version,
+            timestamp_type: self.timestamp_type,
+            before_max_ms: self.timestamp_before_max_ms,
+            after_max_ms: self.timestamp_after_max_ms,
+            max_message_bytes: self.max_message_bytes,
+            compacted: false,
+            compression: self.compression,
+            max_decompressed_bytes: self.max_decompressed_bytes,
+        }
     }
 }
 
@@ -202,6 +218,11 @@ impl Partition {
         self.closed.load(Ordering::Acquire)
     }
 
+    /// Whether [`Partition::append`] will take long on a processor, because it decompresses or compresses these records.
+    pub fn is_laborious(&self, records: &Bytes, produce_version: i16, now: Timestamp) -> bool {
+        is_laborious(records, &self.settings.load().limits(produce_version, now))
+    }
+
     /// Checks and appends what a producer sent for this partition. Takes the partition's lock only around the write;
     /// `records` is never copied.
     pub fn append(
@@ -219,18 +240,7 @@ impl Partition {
         if acks == Acks::All && !leadership.has_enough_in_sync(settings.min_insync_replicas) {
             return Err(AppendError::NotEnoughReplicas(settings.min_insync_replicas));
         }
-        let limits = ProduceLimits {
-            now: now.0,
-            produce_version,
-            timestamp_type: settings.timestamp_type,
-            before_max_ms: settings.timestamp_before_max_ms,
-            after_max_ms: settings.timestamp_after_max_ms,
-            max_message_bytes: settings.max_message_bytes,
-            compacted: false,
-            compression: settings.compression,
-            max_decompressed_bytes: settings.max_decompressed_bytes,
-        };
-        let checked = check_produced(records, &limits)?;
+        let checked = check_produced(records, &settings.limits(produce_version, now))?;
         let size = checked.header.size() as u64;
         let appended = self.log.append_as_leader(&checked, leadership.leader_epoch, now);
         self.report_disk(&appended);

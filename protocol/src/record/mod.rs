@@ -24,4 +24,4 @@ pub use builder::{BatchBuilder, BuildError, recompress};
 pub use compression::{Compression, CompressionError, compress, decompress};
 pub use control::{ControlError, ControlType, EndTransactionMarker};
 pub use records::{Header, Record, RecordError, RecordView, RecordViews, Records};
-pub use validate::{Checked, InvalidBatch, ProduceLimits, RecordRejection, Rejection, check_produced};
+pub use validate::{Checked, InvalidBatch, ProduceLimits, RecordRejection, Rejection, check_produced, is_laborious};

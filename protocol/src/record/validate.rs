@@ -185,6 +185,26 @@ pub enum Rejection {
     LogAppendTime,
 }
 
+/// Uncompressed records up to this size are compressed in no time, in bytes.
+const SMALL: usize = 16 << 10;
+
+/// Whether [`check_produced`] will decompress or compress these records, and so take much longer than it does to look at them.
+pub fn is_laborious(records: &[u8], limits: &ProduceLimits) -> bool {
+    let Ok(header) = BatchHeader::parse(records) else { return false };
+    match header.codec() {
+        Ok(Codec::None) => records.len() > SMALL && limits.target(Codec::None).is_some(),
+        Ok(codec) => limits.target(codec).is_some() || !header_suffices(&header, limits),
+        Err(_) => false,
+    }
+}
+
+impl ProduceLimits {
+    /// What records of this codec are to be compressed with instead.
+    fn target(&self, codec: Codec) -> Option<Compression> {
+        self.compression.filter(|compression| compression.codec() != codec)
+    }
+}
+
 /// Checks the records of one partition in a Produce request (version 3 and later), and gives the batch as it is to
 /// be stored. Takes no lock and no clock; reads the payload once for the CRC and, uncompressed, once more.
 pub fn check_produced(records: &Bytes, limits: &ProduceLimits) -> Result<Checked, InvalidBatch> {
@@ -192,7 +212,7 @@ pub fn check_produced(records: &Bytes, limits: &ProduceLimits) -> Result<Checked
     let header = batch.header();
     let codec = check_header(header)?;
 
-    let target = limits.compression.filter(|compression| compression.codec() != codec);
+    let target = limits.target(codec);
     if codec != Codec::None && target.is_none() && header_suffices(header, limits) {
         return Ok(stamped(*header, batch.payload(), header.max_timestamp, limits));
     }
@@ -575,6 +595,26 @@ mod tests {
             let compacted = ProduceLimits { compacted: true, max_decompressed_bytes: 400_000, ..limits() };
             let error = InvalidBatch::Compression(CompressionError::TooLarge { limit: 400_000 });
             assert_eq!(check_produced(&bytes, &compacted), Err(error));
+        }
+    }
+    #[test]
+    fn what_takes_long_is_known_before() {
+        let large = |codec| BatchBuilder::new(codec).record(NOW, None, Some(&[b'v'; 20_000])).build();
+        let to = |codec| ProduceLimits { compression: Some(Compression::new(codec)), ..limits() };
+        let bounded = ProduceLimits { before_max_ms: 1, ..limits() };
+        for (records, limits, expected) in [
+            (large(Codec::None), limits(), false),
+            (large(Codec::Zstd), limits(), false),
+            (large(Codec::Zstd), to(Codec::Zstd), false),
+            (large(Codec::Zstd), to(Codec::Gzip), true),
+            (three(Codec::Gzip).build(), to(Codec::None), true),
+            (three(Codec::None).build(), to(Codec::Gzip), false),
+            (large(Codec::None), to(Codec::Gzip), true),
+            (three(Codec::Gzip).build(), bounded, true),
+            (three(Codec::None).build(), bounded, false),
+            (Bytes::from_static(b"short"), to(Codec::Gzip), false),
+        ] {
+            assert_eq!(is_laborious(&records, &limits), expected, "{limits:?}");
         }
     }
 }

@@ -1,6 +1,8 @@
 //! ListOffsets version 0, from before message formats had timestamps: a partition's offsets are told by its segments, each
 //! with the time of its last change (Kafka 3.9's `UnifiedLog.legacyFetchOffsetsBefore`).
 
+use std::collections::HashSet;
+
 use felice_protocol::{
     error::ErrorCode,
     messages::list_offsets::{
@@ -17,12 +19,19 @@ const CONSUMER: i32 = -1;
 
 pub fn handle(cx: &Context<'_>, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
     let from_consumer = request.replica_id == CONSUMER;
+    // Each may be answered with an offset for every segment, so none is answered twice (Kafka 3.9 does).
+    let mut seen = HashSet::new();
     let topics = request
         .topics
-        .into_iter()
+        .iter()
         .map(|topic| ListOffsetsTopicResponse {
-            partitions: topic.partitions.iter().map(|asked| answer(cx, &topic.name, asked, from_consumer)).collect(),
-            name: topic.name,
+            partitions: topic
+                .partitions
+                .iter()
+                .filter(|asked| seen.insert((&topic.name, asked.partition_index)))
+                .map(|asked| answer(cx, &topic.name, asked, from_consumer))
+                .collect(),
+            name: topic.name.clone(),
             ..ListOffsetsTopicResponse::default()
         })
         .collect();
