@@ -94,8 +94,14 @@ struct Log {
 
 impl Process {
     pub fn start(folder: &Path, settings: &[&str]) -> Process {
+        Process::start_logging(folder, settings, "info")
+    }
+
+    /// With another `--log-level`.
+    pub fn start_logging(folder: &Path, settings: &[&str], level: &str) -> Process {
         let mut command = Command::new(env!("CARGO_BIN_EXE_felice"));
-        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(folder).stdin(Stdio::null());
+        command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", level, "--data-dir"]).arg(folder);
+        command.stdin(Stdio::null());
         for setting in settings {
             command.args(["--set", setting]);
         }
@@ -141,12 +147,30 @@ impl Process {
         self.log.lines.lock().unwrap().iter().filter(|line| line.contains(text)).cloned().collect()
     }
 
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
-        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).expect("it runs");
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
-        kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+        resident(self.child.id(), "VmRSS:")
     }
+
+    /// The most memory that was resident so far, in bytes.
+    pub fn peak(&self) -> u64 {
+        resident(self.child.id(), "VmHWM:")
+    }
+
+    /// How many files and sockets it has open.
+    pub fn descriptors(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).expect("it runs").count()
+    }
+}
+
+fn resident(pid: u32, what: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let kib = status.lines().find_map(|line| line.strip_prefix(what)).expect("one of the kernel's fields");
+    kib.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
 }
 
 impl Drop for Process {

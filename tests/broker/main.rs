@@ -6,6 +6,7 @@ mod connections;
 mod crash;
 mod fetch;
 mod harness;
+mod hostile;
 mod idempotence;
 mod long_poll;
 mod produce;
