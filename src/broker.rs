@@ -10,6 +10,7 @@ use std::{
 };
 
 use felice_protocol::record::{Codec, Compression, TimestampType};
+use futures_util::FutureExt;
 use tokio::{net::TcpListener, select, time::interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
@@ -170,8 +171,12 @@ impl Broker {
             warn!("{} connections did not take their responses in time", self.connections.len());
         }
         let closed = self.services.replicas.close();
+        // Then whoever stops it knows.
+        let has_failed = self.failed().now_or_never().is_some();
         let stopped = self.services.quorum.shutdown().await;
-        if let Err(error) = &stopped {
+        if let Err(error) = &stopped
+            && !has_failed
+        {
             error!("the metadata cannot be made durable: {error}");
         }
         if !closed || stopped.is_err() {

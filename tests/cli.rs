@@ -4,14 +4,14 @@
 use std::{
     ffi::OsStr,
     fs::{self, File},
-    io::{BufRead, BufReader},
-    net::{Ipv4Addr, TcpListener},
+    io::{BufRead, BufReader, Write},
+    net::{Ipv4Addr, TcpListener, TcpStream},
     os::unix::fs::MetadataExt,
     path::Path,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
 };
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use tempfile::TempDir;
 
 fn felice() -> Command {
@@ -69,6 +69,12 @@ impl Running {
 
     fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).expect("it runs");
+    }
+
+    /// From now on no file may grow beyond so many bytes.
+    fn limit_files(&self, bytes: Option<u64>) {
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(Some(Pid::from_child(&self.child)), Resource::Fsize, limit).expect("it runs");
     }
 
     fn wait(mut self) -> ExitStatus {
@@ -241,6 +247,74 @@ fn a_folder_serves_one_broker_at_a_time_and_knows_a_clean_stop() {
     broker.wait();
     assert!(!mark.exists());
     Running::start(&data).wait_for(READY);
+}
+
+/// A database that fails is opened again, which here cannot succeed: Kafka, too, halts where its metadata log fails.
+#[test]
+fn a_broker_whose_metadata_is_lost_stops_with_one_line() {
+    let root = TempDir::new().unwrap();
+    let data = root.path().join("data");
+    // Without the signal a write beyond the limit fails with an error.
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"trap "" XFSZ; exec "$@""#, "sh", env!("CARGO_BIN_EXE_felice")]);
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(&data);
+    command.stdin(Stdio::null()).env_remove("JOURNAL_STREAM");
+    let mut broker = Running::spawn(command);
+    let lines = broker.wait_for(READY).join("\n");
+    let address = lines.split("PLAINTEXT on ").nth(1).and_then(|rest| rest.split(';').next()).expect("an address");
+
+    broker.limit_files(Some(0));
+    fs::write(data.join("metadata/CURRENT"), "garbage").unwrap();
+    // Metadata, version 4, of a topic that is to be made.
+    let mut client = TcpStream::connect(address).unwrap();
+    let request = b"\0\x03\0\x04\0\0\0\x01\xff\xff\0\0\0\x01\0\x01t\x01";
+    client.write_all(&(request.len() as u32).to_be_bytes()).unwrap();
+    client.write_all(request).unwrap();
+    broker.wait_for("changes to topics and settings wait");
+    broker.limit_files(None);
+
+    let lines = broker.wait_for("without its metadata");
+    let line = lines.last().unwrap();
+    assert_eq!(lines.iter().filter(|line| line.contains("ERROR")).count(), 1, "{lines:?}");
+    assert!(line.contains(" ERROR stopping, since without its metadata a broker cannot go on: "), "{line}");
+    assert!(line.contains(&format!("{}/metadata: damaged: ", data.display())), "{line}");
+    let lines = broker.wait_for("stopped");
+    assert!(lines.iter().any(|line| line.contains("WARN the next start will recover")), "{lines:?}");
+    assert_eq!(broker.wait().code(), Some(1));
+    assert!(!data.join(".kafka_cleanshutdown").exists());
+}
+
+#[test]
+fn a_start_that_is_refused_keeps_the_mark_of_the_clean_stop() {
+    let root = TempDir::new().unwrap();
+    let data = root.path().join("data");
+    let mut broker = Running::start(&data);
+    broker.wait_for(READY);
+    broker.signal(Signal::TERM);
+    assert_eq!(broker.wait().code(), Some(0));
+
+    let current = data.join("metadata/CURRENT");
+    let before = fs::read(&current).unwrap();
+    fs::write(&current, "garbage").unwrap();
+    let line = refused(&["serve", "--listen", "127.0.0.1:0", "--data-dir", data.to_str().unwrap()]);
+    assert!(line.starts_with(&format!("{}/metadata: damaged: ", data.display())), "{line}");
+    assert!(data.join(".kafka_cleanshutdown").exists());
+    fs::write(&current, before).unwrap();
+    let lines = Running::start(&data).wait_for(READY).join("\n");
+    assert!(!lines.contains("WARN") && !lines.contains("clean"), "{lines}");
+}
+
+#[test]
+fn of_a_file_that_is_none_not_every_line_is_told() {
+    let root = TempDir::new().unwrap();
+    let file = root.path().join("letters.txt");
+    fs::write(&file, "Dear Felice\n".repeat(3) + &(0..50).map(|n| format!("line{n} of it\n")).collect::<String>())
+        .unwrap();
+    let output = run(["serve", "--config", file.to_str().unwrap()]);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(text.lines().count(), 21, "{text}");
+    assert!(text.lines().last().unwrap().ends_with(" ERROR and 31 more problems"), "{text}");
 }
 
 #[test]

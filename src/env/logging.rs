@@ -49,8 +49,9 @@ impl FromStr for Filter {
                 None => general = level(part)?,
             }
         }
-        // What libraries tell below a warning is for their authors; and openraft warns of what every first start does.
-        let openraft = if general >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::ERROR };
+        // What libraries tell below a warning is for their authors. Openraft warns of what every first start does, and an error
+        // that ends it is told by the broker that then stops.
+        let openraft = if general >= LevelFilter::DEBUG { LevelFilter::WARN } else { LevelFilter::OFF };
         let targets = Targets::new()
             .with_default(general.min(LevelFilter::WARN))
             .with_target("openraft", openraft)
@@ -201,7 +202,8 @@ mod tests {
             ("trace", "openraft", Level::INFO, false),
             ("error", "openraft", Level::WARN, false),
             ("info", "openraft::engine", Level::WARN, false),
-            ("info", "openraft::engine", Level::ERROR, true),
+            ("info", "openraft::engine", Level::ERROR, false),
+            ("debug", "openraft::engine", Level::ERROR, true),
             ("debug", "openraft::engine", Level::WARN, true),
             ("info", "rocksdb", Level::WARN, true),
             ("error", "rocksdb", Level::WARN, false),

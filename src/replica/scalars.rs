@@ -56,7 +56,8 @@ impl Scalars {
     fn from_bytes(bytes: Vec<u8>) -> Option<Scalars> {
         let bytes = Bytes::from(bytes);
         let version = i16::from_be_bytes(bytes.get(..2)?.try_into().ok()?);
-        let record = ReplicaRecord::decode(&bytes.slice(2..), version).ok()?;
+        let known = ReplicaRecord::VERSIONS.contains(version).then_some(version)?;
+        let record = ReplicaRecord::decode(&bytes.slice(2..), known).ok()?;
         Some(Scalars {
             recovery_point: Offset(record.recovery_point),
             log_start: Offset(record.log_start_offset),

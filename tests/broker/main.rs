@@ -5,6 +5,7 @@ mod client;
 mod connections;
 mod crash;
 mod fetch;
+mod folders;
 mod harness;
 mod hostile;
 mod idempotence;
