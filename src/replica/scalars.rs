@@ -110,7 +110,9 @@ mod tests {
         older.extend(70_i64.to_be_bytes());
         older.extend(5_i64.to_be_bytes());
         older.push(0);
+        let newer = [&[0, 1], &older[2..]].concat();
         assert_eq!(Scalars::from_bytes(older), Some(Scalars { high_watermark: Offset(0), ..scalars }));
+        assert_eq!(Scalars::from_bytes(newer), None, "a later version may mean something else by the same bytes");
         assert_eq!(Scalars::from_bytes(vec![9, 9, 1]), None);
     }
 }
