@@ -226,7 +226,8 @@ impl Log {
         Offset(self.log_end.load(Ordering::Acquire))
     }
 
-    /// Everything below survives a power loss. This is also the recovery point to store.
+    /// Everything below survives a power loss. Not yet a recovery point to store: of the batches that a start has found there,
+    /// the leader epochs may be on disk only once [`Log::flush`] returned.
     pub fn flushed(&self) -> Offset {
         Offset(self.flushed.load(Ordering::Acquire))
     }
@@ -456,8 +457,8 @@ impl Log {
         self.log_start()
     }
 
-    /// Makes everything that is appended by now durable and returns the offset up to which it is. Threads that ask
-    /// while a flush is under way wait for it and share the next one.
+    /// Makes everything that is appended by now durable and returns the offset up to which it is, which may then be stored as
+    /// the recovery point. Threads that ask while a flush is under way wait for it and share the next one.
     ///
     /// # Errors
     /// After a failed flush of batches nobody knows what the disk holds: the log takes no appends any more. Where the rest

@@ -66,6 +66,11 @@ impl Log {
         self.check_usable()?;
         let (log_start, log_end) = (self.log_start(), self.log_end());
         if offset >= log_end {
+            // This replica may have begun an epoch as a leader and appended nothing in it. Its next leader does not know that
+            // epoch, and would tell it to cut the log here for ever.
+            if !planted(Fault::KeepEpochs) && self.epochs.write().truncate_end(log_end) {
+                self.epochs_dirty.store(true, Ordering::Release);
+            }
             return Ok(log_end);
         }
         let cut = self.plan_cut(offset)?.filter(|cut| cut.end > log_start);

@@ -155,6 +155,19 @@ fn a_log_begins_anew_elsewhere() {
 }
 
 #[test]
+fn an_epoch_that_was_begun_and_never_written_in_goes_with_a_cut_that_takes_nothing_else() {
+    let dir = TempDir::new().unwrap();
+    let (log, batches) = long(dir.path());
+    log.begin_epoch(LeaderEpoch(9));
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(9)));
+    assert_eq!(log.truncate_to(Offset(34), NOW, stored_nowhere).unwrap(), Offset(34));
+    check(&log, &batches, "else its next leader, which does not know the epoch, asks for the same cut for ever");
+    log.flush().unwrap();
+    let checkpoint = fs::read_to_string(dir.path().join("leader-epoch-checkpoint")).unwrap();
+    assert_eq!(checkpoint, "0\n3\n1 0\n3 12\n4 24\n");
+}
+
+#[test]
 fn a_range_on_its_way_comes_up_short_and_never_shows_other_bytes() {
     let dir = TempDir::new().unwrap();
     let (log, _) = open_with(dir.path(), &LogConfig::default(), true, 0);
