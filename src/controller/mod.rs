@@ -13,6 +13,7 @@ mod draft;
 mod partitions;
 mod placement;
 mod producer_ids;
+mod tenure;
 mod topic_name;
 mod topics;
 
@@ -26,6 +27,7 @@ pub use command::{
     CreatePartitions, CreateTopics, DeleteTopics, DeletedTopic, InitializeCluster, NewPartitions, NewTopic,
     ProducerIdBlock, Reason, Refusal, RegisterBroker, Reply, TopicConfigChanges, TopicCreated, TopicDefaults, TopicRef,
 };
+pub use tenure::{Proposal, Step, Tenure};
 pub use topic_name::validate_topic_name;
 
 use crate::{

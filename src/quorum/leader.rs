@@ -18,9 +18,9 @@ use super::{
     raft::{CommittedLeader, RecordBatch, TypeConfig},
 };
 use crate::{
-    controller::{Command, Reply, decide},
+    controller::{Command, Reply, Step, Tenure},
     env::SharedEnv,
-    metadata::{Delta, Image, Record, encode_batch},
+    metadata::{Image, encode_batch},
     model::NodeId,
 };
 
@@ -37,16 +37,10 @@ pub struct Leader {
     raft: Raft<TypeConfig, Machine>,
     published: Arc<Published>,
     env: SharedEnv,
-    tenure: Option<Tenure>,
+    /// In which term this node leads, and what it decides against.
+    tenure: Option<(u64, Tenure)>,
     /// Appended and not yet applied. Each replies to its client and says whether it was applied.
     in_flight: FuturesUnordered<BoxFuture<'static, bool>>,
-}
-
-/// A time in which this node leads.
-struct Tenure {
-    term: u64,
-    /// The committed image with the records of all commands in flight.
-    image: Image,
 }
 
 impl Leader {
@@ -94,22 +88,20 @@ impl Leader {
         if self.tenure.is_none() {
             self.tenure = Some(self.begin().await?);
         }
-        let Some(tenure) = &mut self.tenure else { return Err(SubmitError::Stopped) };
-        let decision = decide(self.env.now(), &tenure.image, &command);
-        // A decision that changes nothing rests on what is committed if nothing is in flight. Otherwise it waits in
-        // line, with an empty batch.
-        if decision.records.is_empty() && self.in_flight.is_empty() {
-            return Ok((decision.reply, None));
-        }
-        let image = applied(&tenure.image, &decision.records)?;
-        let batch = encode_batch(&decision.records).map_err(|e| SubmitError::Internal(e.to_string()))?;
+        let Some((term, tenure)) = &mut self.tenure else { return Err(SubmitError::Stopped) };
+        let decided = tenure.decide(self.env.now(), &command, self.in_flight.is_empty());
+        let proposal = match decided.map_err(|misfit| SubmitError::Internal(misfit.to_string()))? {
+            Step::Reply(reply) => return Ok((reply, None)),
+            Step::Append(proposal) => proposal,
+        };
+        let batch = encode_batch(&proposal.records).map_err(|e| SubmitError::Internal(e.to_string()))?;
         let (responder, outcome) = ProgressResponder::complete_only();
-        let write = self.raft.write(RecordBatch(batch)).with_leader(CommittedLeader::new(tenure.term));
+        let write = self.raft.write(RecordBatch(batch)).with_leader(CommittedLeader::new(*term));
         if write.responder(responder).await.is_err() {
             self.tenure = None;
             return Err(SubmitError::Stopped);
         }
-        tenure.image = image;
+        let reply = tenure.appended(proposal);
         let applied = async move {
             match outcome.await {
                 Ok(Ok(_)) => Ok(()),
@@ -120,11 +112,11 @@ impl Leader {
                 Err(_) => Err(SubmitError::Stopped),
             }
         };
-        Ok((decision.reply, Some(Box::pin(applied))))
+        Ok((reply, Some(Box::pin(applied))))
     }
 
     /// Begins a tenure, where this node leads: with the image of all that was committed before it.
-    async fn begin(&mut self) -> Result<Tenure, SubmitError> {
+    async fn begin(&mut self) -> Result<(u64, Tenure), SubmitError> {
         // What is still in flight was decided in another tenure, and fails or becomes a part of the image.
         while self.in_flight.next().await.is_some() {}
         let term = self.raft.as_leader().map_err(|to| not_leading(to.leader_id))?.term();
@@ -134,22 +126,11 @@ impl Leader {
             openraft::errors::RaftError::Fatal(_) => SubmitError::Stopped,
             openraft::errors::RaftError::APIError(_) => not_leading(None),
         })?;
-        Ok(Tenure { term, image: Image::clone(&self.published.image()) })
+        Ok((term, Tenure::begin(Image::clone(&self.published.image()))))
     }
 }
 
 type Applied = BoxFuture<'static, Result<(), SubmitError>>;
-
-fn applied(image: &Image, records: &[Record]) -> Result<Image, SubmitError> {
-    let mut image = image.clone();
-    for record in records {
-        image.apply(record, &mut Delta::default()).map_err(|misfit| {
-            debug_assert!(false, "the controller decided {record:?}: {misfit}");
-            SubmitError::Internal(misfit.to_string())
-        })?;
-    }
-    Ok(image)
-}
 
 fn not_leading(leader: Option<u64>) -> SubmitError {
     SubmitError::NotLeader { leader: leader.and_then(|id| i32::try_from(id).ok()).map(NodeId) }
