@@ -12,3 +12,8 @@ pub mod net;
 pub mod quorum;
 pub mod replica;
 pub mod store;
+
+/// Seeded runs over simulated disks.
+#[cfg(test)]
+#[path = "../tests/sim/mod.rs"]
+mod sim;

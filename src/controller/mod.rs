@@ -18,9 +18,7 @@ mod topic_name;
 mod topics;
 
 #[cfg(test)]
-mod simulation;
-#[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use command::{
     AllocateProducerIds, AlterConfigs, BrokerRegistered, ClusterInitialized, Command, ConfigChange, ConfigOp,

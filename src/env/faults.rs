@@ -22,6 +22,12 @@ pub enum Fault {
     KeepProducers,
     /// A view of the log is stored with a position that is not flushed.
     ViewPastFlushed,
+    /// Under `flush.messages=1` an append is acknowledged before it is flushed.
+    AckBeforeFlush,
+    /// A change of the metadata is answered before it is committed.
+    ReplyBeforeCommit,
+    /// A leader of the metadata goes on with what it speculated after it lost the leadership.
+    KeepSpeculation,
 }
 
 /// Whether the mistake is to be made, on this thread.

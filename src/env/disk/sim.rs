@@ -187,6 +187,20 @@ impl SimDisk {
         SimDisk::with(self.die())
     }
 
+    /// The same disk once more, to see what would become of it.
+    #[must_use]
+    pub fn fork(&self) -> Arc<SimDisk> {
+        let state = self.0.lock();
+        let State { folders, files, pending, next_node, random, .. } = &*state;
+        SimDisk::with(State {
+            folders: folders.clone(),
+            files: files.clone(),
+            pending: pending.clone(),
+            next_node: *next_node,
+            ..State::empty(random.clone())
+        })
+    }
+
     fn die(&self) -> State {
         let mut state = self.0.lock();
         let dead = State { dead: true, ..State::empty(state.random.clone()) };

@@ -2,37 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{testing::*, *};
+use super::{oracle::metadata::check_epochs, random::Random};
 use crate::{
-    metadata::{Delta, decode_batch, encode_batch},
-    model::{LeaderEpoch, NodeId, PartitionIndex, TopicId, TopicIdPartition, Uuid},
+    controller::{testing::*, *},
+    metadata::{Delta, Image, Record, decode_batch, encode_batch},
+    model::{LeaderEpoch, NodeId, PartitionIndex, Timestamp, TopicId, TopicIdPartition, Uuid},
 };
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
-
-    fn one_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    fn pick<T: Copy>(&mut self, items: &[T]) -> T {
-        items[self.below(items.len() as u64) as usize]
-    }
-
-    fn uuid(&mut self) -> Uuid {
-        let mut id = [0; 16];
-        id.iter_mut().for_each(|byte| *byte = self.below(256) as u8);
-        Uuid(id)
-    }
-}
 
 /// What a topic is known to be.
 #[derive(Clone, Debug, PartialEq)]
@@ -58,7 +33,7 @@ struct Run {
 impl Run {
     fn new(seed: u64) -> Run {
         let mut run = Run {
-            random: Random(seed),
+            random: Random::new(seed),
             image: Image::default(),
             topics: BTreeMap::new(),
             brokers: BTreeMap::new(),
@@ -87,7 +62,7 @@ impl Run {
         assert!(before.records().eq(before_records), "an older image has changed");
         check_image(&self.image);
         check_delta(&before, &self.image, &delta);
-        check_epochs(&before, &self.image);
+        check_epochs(&before, &self.image).unwrap();
         decision.reply
     }
 
@@ -157,7 +132,12 @@ impl Run {
                 }
             })
             .collect();
-        let command = CreateTopics { topics: topics.clone(), validate_only, defaults: DEFAULTS, seed: self.random.0 };
+        let command = CreateTopics {
+            topics: topics.clone(),
+            validate_only,
+            defaults: DEFAULTS,
+            seed: self.random.clone().next(),
+        };
         let Reply::CreateTopics(results) = self.decide(command) else { panic!() };
 
         let mut then = self.topics.clone();
@@ -237,7 +217,7 @@ impl Run {
         let topic = self.random.pick(NAMES).to_owned();
         let count = 1 + self.random.below(8) as i32;
         let validate_only = self.random.one_in(5);
-        let seed = self.random.0;
+        let seed = self.random.clone().next();
         let topics = vec![NewPartitions { topic: topic.clone(), count, assignments: None }];
         let Reply::CreatePartitions(results) = self.decide(CreatePartitions { topics, validate_only, seed }) else {
             panic!()
@@ -347,18 +327,6 @@ fn check_delta(before: &Image, after: &Image, delta: &Delta) {
     }
     assert_eq!(delta.producer_ids, before.next_producer_id() != after.next_producer_id());
     assert_eq!(delta.cluster, before.cluster_id() != after.cluster_id());
-}
-
-/// Leader and partition epochs only rise, and no leader changes without a new epoch.
-fn check_epochs(before: &Image, after: &Image) {
-    for topic in before.topics() {
-        for (partition, old) in topic.partitions() {
-            let Some(new) = after.partition(TopicIdPartition { topic_id: topic.id(), partition }) else { continue };
-            assert!(new.leader_epoch >= old.leader_epoch && new.partition_epoch >= old.partition_epoch);
-            assert!(new.leader == old.leader || new.leader_epoch > old.leader_epoch);
-            assert!(new == old || new.partition_epoch > old.partition_epoch);
-        }
-    }
 }
 
 #[test]

@@ -1,0 +1,19 @@
+//! The simulation: seeded runs of the real log, the real rules of a partition and the real controller, over disks and a
+//! store that lose what was not synced. Part of the crate's unit tests, to reach what is not public.
+//!
+//! One seed is one run and one trace. A run that breaks a promise of `oracle/` prints its seed, its last steps, and the
+//! command that replays it. `scripts/soak sim` runs many thousands.
+
+mod cluster;
+mod commands;
+mod contents;
+mod faults;
+mod journal;
+mod mishap;
+mod node;
+mod oracle;
+mod random;
+mod shards;
+mod trace;
+mod view;
+mod workload;

@@ -1,0 +1,348 @@
+//! One broker, as far as one partition is concerned: the real log on a simulated disk, the real rules, the store's ordered
+//! map, and a view. What the runtime does in `replica/` around them is done here step by step.
+
+use std::{path::Path, sync::Arc};
+
+use bytes::Bytes;
+use felice_protocol::record::{ProduceLimits, TimestampType, check_produced};
+
+use super::{
+    contents,
+    mishap::{Death, Happened, Mishap},
+    oracle::{self, Violation},
+    random::Random,
+    view::View,
+};
+use crate::{
+    env::{
+        disk::{Disk, sim::SimDisk},
+        faults::{Fault, planted},
+    },
+    log::{self, AppendError, Log, LogConfig, LogError, ReplicateError, Start},
+    model::{LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
+    replica::{Acks, Awaited, Demands, LogEnds, Replica, Scalars},
+    store::{Batch, MapStore, Store},
+};
+
+const DATA_DIR: &str = "/data";
+pub const TOPIC_ID: TopicId = TopicId(Uuid([7; 16]));
+
+/// What is the same for all replicas of a run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    pub log: LogConfig,
+    pub demands: Demands,
+}
+
+pub struct Node {
+    pub id: NodeId,
+    disk: Arc<SimDisk>,
+    store: MapStore,
+    pub happened: Happened,
+    pub running: Option<Running>,
+    /// Counts its starts.
+    pub incarnation: u32,
+    /// What the log has said is safe from a power loss.
+    flushed: Offset,
+    /// Where that was at its power losses, until it leads again.
+    pub power_lost: Option<Offset>,
+    /// The last stop was one that was asked for.
+    pub is_clean: bool,
+}
+
+pub struct Running {
+    pub log: Log,
+    pub replica: Replica,
+    pub view: View,
+    /// What its last flush returned: up to here a recovery point may be stored.
+    pub recovery_point: Offset,
+}
+
+/// An operation that did not end well: the disk's fault, or a promise broken.
+#[derive(Debug)]
+pub enum Failed {
+    Disk(LogError),
+    Broken(Violation),
+}
+
+impl From<LogError> for Failed {
+    fn from(error: LogError) -> Failed {
+        Failed::Disk(error)
+    }
+}
+
+impl From<Violation> for Failed {
+    fn from(violation: Violation) -> Failed {
+        Failed::Broken(violation)
+    }
+}
+
+impl Node {
+    /// A broker whose data folder is made and durable, and empty.
+    pub fn new(id: NodeId, seed: u64) -> Node {
+        let disk = SimDisk::new(seed);
+        let made = disk.create_dir_all(Path::new(DATA_DIR)).and_then(|()| disk.sync_dir(Path::new("/")));
+        made.expect("nothing fails yet");
+        Node {
+            id,
+            disk,
+            store: MapStore::new(),
+            happened: Happened::default(),
+            running: None,
+            incarnation: 0,
+            flushed: Offset::ZERO,
+            power_lost: None,
+            is_clean: false,
+        }
+    }
+
+    pub fn arm(&self, mishap: Mishap, random: &mut Random) {
+        mishap.arm(&self.disk, &self.happened, random);
+    }
+
+    pub fn disarm(&self) {
+        self.disk.clear_plan();
+    }
+
+    /// The process, if there is one, is no more; the disk is as the next one finds it.
+    pub fn die(&mut self, death: Death, random: &mut Random) -> Death {
+        self.note_flushed();
+        self.running = None;
+        let death = if self.happened.sync_failed() { Death::PowerLost } else { death };
+        match death {
+            Death::Killed => {
+                self.disk = self.disk.kill();
+                self.store = self.store.crash(usize::MAX);
+            }
+            Death::PowerLost => {
+                self.disk = self.disk.crash(random.next());
+                self.store = self.store.crash(random.index(self.store.unsynced() + 1));
+                self.power_lost = Some(self.power_lost.map_or(self.flushed, |before| before.min(self.flushed)));
+            }
+        }
+        self.happened = Happened::default();
+        death
+    }
+
+    /// What is promised not to be lost by now.
+    fn note_flushed(&mut self) {
+        if let Some(running) = &self.running
+            && !self.happened.died()
+        {
+            self.flushed = running.log.flushed();
+        }
+    }
+
+    /// Asks for a stop, as SIGTERM does. True where it was clean.
+    pub fn stop(&mut self) -> bool {
+        let Some(running) = self.running.take() else { return false };
+        let is_closed = running.log.close().is_ok();
+        if self.happened.died() {
+            return false;
+        }
+        self.flushed = running.log.flushed();
+        let mut batch = Batch::new();
+        scalars(&running, running.log.log_end()).put(&mut batch, DIRECTORY_ID, id());
+        self.is_clean = is_closed && self.store.write_synced(&batch).is_ok();
+        self.disk = self.disk.kill();
+        self.is_clean
+    }
+
+    /// Starts the process. With `interrupted`, the recovery is killed at that step first, and again from the beginning; what
+    /// comes out must be the same.
+    pub fn start(
+        &mut self,
+        settings: &Settings,
+        now: Timestamp,
+        epochs: LeaderEpoch,
+        interrupted: Option<(u64, &mut Random)>,
+    ) -> Result<(), Failed> {
+        self.incarnation += 1;
+        if let Some((after, random)) = interrupted {
+            let expected = Node::open(self.disk.fork(), &self.store, self.is_clean, settings, now);
+            self.arm(Mishap::Die(Death::Killed, after), random);
+            drop(self.open_log(settings, now));
+            self.disk = self.disk.kill();
+            self.happened = Happened::default();
+            // A recovery that ended was an unclean stop of its own.
+            self.is_clean = false;
+            let found = oracle::recovery::Recovered::of(&self.open_log(settings, now)?, epochs)?;
+            self.disk = self.disk.kill();
+            oracle::recovery::Recovered::of(&expected?, epochs)?.check_same(&found)?;
+        }
+        let log = self.open_log(settings, now)?;
+        self.is_clean = false;
+        oracle::recovery::Recovered::of(&log, epochs)?.check_keeps(self.flushed)?;
+        let scalars = self.scalars();
+        let replica = Replica::new(self.id, settings.demands, log.log_start(), ends(&log), scalars.high_watermark);
+        let found = View::load(&self.store).expect("the store is there");
+        if let Some(found) = &found {
+            oracle::view::check_found(found, &log)?;
+        }
+        let held = found.filter(|found| found.position.is_held_by(&log));
+        let view = held.unwrap_or_else(|| View::new(TOPIC_ID));
+        self.running = Some(Running { log, replica, view, recovery_point: Offset::ZERO });
+        self.note_flushed();
+        Ok(())
+    }
+
+    fn open_log(&self, settings: &Settings, now: Timestamp) -> Result<Log, LogError> {
+        Node::open(Arc::clone(&self.disk), &self.store, self.is_clean, settings, now)
+    }
+
+    fn open(
+        disk: Arc<SimDisk>,
+        store: &MapStore,
+        is_clean: bool,
+        settings: &Settings,
+        now: Timestamp,
+    ) -> Result<Log, LogError> {
+        let scalars = Scalars::load(store, DIRECTORY_ID, id()).expect("the store is there");
+        let start = Start { clean: is_clean, recovery_point: scalars.recovery_point, log_start: scalars.log_start };
+        let name = TopicPartition { topic: "t".into(), partition: PartitionIndex(0) };
+        let dir = log::partition_dir(Path::new(DATA_DIR), &name);
+        Log::open(disk, &dir, name, TOPIC_ID, settings.log.clone(), start, now).map(|(log, _)| log)
+    }
+
+    fn scalars(&self) -> Scalars {
+        Scalars::load(&self.store, DIRECTORY_ID, id()).expect("the store is there")
+    }
+
+    fn process(&mut self) -> &mut Running {
+        self.running.as_mut().expect("a process that runs")
+    }
+
+    /// Appends what a producer sent. What its answer waits for, and where the batch is.
+    pub fn append(
+        &mut self,
+        batch: &Bytes,
+        acks: Acks,
+        now: Timestamp,
+    ) -> Result<(Offset, Option<Awaited>, bool), AppendError> {
+        let limits = ProduceLimits {
+            now: now.0,
+            produce_version: 12,
+            timestamp_type: TimestampType::CreateTime,
+            before_max_ms: i64::MAX,
+            after_max_ms: i64::MAX,
+            max_message_bytes: usize::MAX,
+            compacted: false,
+            compression: None,
+            max_decompressed_bytes: 1 << 20,
+        };
+        let checked = check_produced(batch, &limits).expect("what the simulation sends is well made");
+        let Running { log, replica, .. } = self.process();
+        let appended = log.append_as_leader(&checked, replica.leader_epoch(), now)?;
+        replica.note_log(ends(log));
+        let mut awaited = replica.awaited(acks, appended.last_offset.plus(1));
+        if planted(Fault::AckBeforeFlush) {
+            awaited = None;
+        }
+        Ok((appended.base_offset, awaited, appended.duplicate))
+    }
+
+    pub fn flush(&mut self) -> Result<(), LogError> {
+        let Running { log, replica, recovery_point, .. } = self.process();
+        let result = log.flush();
+        if let Ok(flushed) = &result {
+            *recovery_point = *flushed;
+        }
+        if result.is_ok() && replica.is_leader() {
+            replica.note_log(ends(log));
+        } else if result.is_ok() {
+            replica.note_followed(ends(log), Offset::ZERO);
+        }
+        self.note_flushed();
+        result.map(|_| ())
+    }
+
+    /// Stores the recovery point as the flusher does, but whenever it likes.
+    pub fn store_scalars(&mut self, synced: bool) {
+        let Some(running) = &self.running else { return };
+        let Some(active) = running.log.segment_bases().last().copied() else { return };
+        if running.recovery_point < active {
+            return;
+        }
+        let mut batch = Batch::new();
+        scalars(running, active.max(self.scalars().recovery_point)).put(&mut batch, DIRECTORY_ID, id());
+        self.write(&batch, synced);
+    }
+
+    fn write(&self, batch: &Batch, synced: bool) {
+        self.store.write(batch).expect("the store is there");
+        if synced {
+            self.store.sync().expect("the store is there");
+        }
+    }
+
+    /// Applies some of what may be materialized to the view, and stores it with its position.
+    pub fn apply_view(&mut self, max_bytes: usize, synced: bool) -> Result<(), Violation> {
+        let Running { log, replica, view, .. } = self.process();
+        let until = if planted(Fault::ViewPastFlushed) { replica.high_watermark() } else { replica.materializable() };
+        let from = view.position.offset;
+        if from >= until {
+            return Ok(());
+        }
+        // One answer's worth.
+        let some =
+            log.read(from, max_bytes, until, true).map_err(|error| Violation::new("whole", error.to_string()))?;
+        view.apply(&contents::read(log, from, some.next_offset, max_bytes)?);
+        let mut batch = Batch::new();
+        view.put(&mut batch);
+        self.write(&batch, synced);
+        let Running { log, view, .. } = self.process();
+        oracle::view::check(view, &contents::read_all(log)?)
+    }
+
+    /// Cuts the log of a follower, after everything that rests on what is cut.
+    pub fn truncate(&mut self, to: Offset, now: Timestamp) -> Result<(), LogError> {
+        let stored = self.scalars();
+        let Running { log, replica, view, recovery_point } = self.running.as_mut().expect("a process that runs");
+        *recovery_point = (*recovery_point).min(to);
+        let (store, flushed) = (&self.store, &mut self.flushed);
+        log.truncate_to(to, now, |lowered| {
+            let recovery_point = if planted(Fault::KeepRecoveryPoint) {
+                stored.recovery_point
+            } else {
+                stored.recovery_point.min(lowered.recovery_point)
+            };
+            let high_watermark = stored.high_watermark.min(to);
+            let mut batch = Batch::new();
+            let scalars = Scalars { recovery_point, high_watermark, log_start: lowered.log_start };
+            scalars.put(&mut batch, DIRECTORY_ID, id());
+            if view.position.offset > to {
+                *view = View::new(TOPIC_ID);
+                View::delete(&mut batch);
+            }
+            store.write_synced(&batch).expect("the store is there");
+            // From here on less is promised, whatever becomes of it.
+            *flushed = (*flushed).min(lowered.recovery_point);
+            Ok::<(), LogError>(())
+        })?;
+        replica.note_truncation(ends(log));
+        Ok(())
+    }
+
+    /// Appends what was fetched from the leader.
+    pub fn follow(&mut self, fetched: &Bytes, high_watermark: Offset, now: Timestamp) -> Result<(), ReplicateError> {
+        let Running { log, replica, .. } = self.process();
+        let result = log.append_as_follower(fetched, replica.leader_epoch(), now);
+        replica.note_followed(ends(log), high_watermark);
+        result.map(|_| ())
+    }
+}
+
+const DIRECTORY_ID: Uuid = Uuid([1; 16]);
+
+fn id() -> TopicIdPartition {
+    TopicIdPartition { topic_id: TOPIC_ID, partition: PartitionIndex(0) }
+}
+
+fn scalars(running: &Running, recovery_point: Offset) -> Scalars {
+    Scalars { recovery_point, log_start: running.log.log_start(), high_watermark: running.replica.high_watermark() }
+}
+
+pub fn ends(log: &Log) -> LogEnds {
+    let flushed = log.flushed();
+    LogEnds { log_end: log.log_end(), flushed }
+}

@@ -1,0 +1,95 @@
+//! What was acknowledged survives. Exactly what is promised depends on who was asked to have it:
+//!
+//! - `acks=all` with `flush.messages=1` on every replica: survives anything that befalls any number of replicas, as long as
+//!   what a disk said it has synced stays there.
+//! - `acks=all` with Kafka's default, where the kernel writes back when it likes: survives any death of any process, and
+//!   power losses of replicas, unless *the last in-sync replica* lost its power before it flushed the record. (Who comes
+//!   back after an unclean stop is taken out of the ISR where anyone else is left in it, and has to catch up: KIP-966.)
+//!   With a single replica that is any power loss before the flush.
+//! - `acks=1`: as above, with the one leader that answered standing for the in-sync replicas; another leader need not
+//!   have it.
+//!
+//! And an answer is true when it is given: the record is at the offset that it names.
+//!
+//! A record that a consumer was given has the promise of `acks=all`; `vanished.rs` says so.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use crate::{
+    model::{NodeId, Offset},
+    sim::workload::RecordId,
+};
+
+#[derive(Debug, Default)]
+pub struct Acknowledged {
+    /// With `acks=all`.
+    by_all: BTreeMap<Offset, RecordId>,
+    /// With `acks=1`, by whom.
+    by_one: BTreeMap<Offset, (RecordId, NodeId)>,
+    pub count: usize,
+}
+
+impl Acknowledged {
+    pub fn by_all(&mut self, base: Offset, records: &[RecordId]) {
+        self.count += records.len();
+        self.by_all.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), *id)));
+    }
+
+    /// To be called for leaders that are not deposed already, whether or not they know.
+    pub fn by_one(&mut self, base: Offset, records: &[RecordId], leader: NodeId) {
+        self.count += records.len();
+        self.by_one.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), (*id, leader))));
+    }
+
+    /// The last in-sync replica lost its power, and had flushed up to `flushed`.
+    pub fn excuse_from(&mut self, flushed: Offset) {
+        self.by_all.split_off(&flushed);
+    }
+
+    /// `leader` begins an epoch with this log. It had flushed up to `safe` when it lost its power, if it has.
+    pub fn elected(
+        &mut self,
+        leader: NodeId,
+        safe: Option<Offset>,
+        log: &BTreeMap<Offset, RecordId>,
+        log_start: Offset,
+    ) -> Result<(), Violation> {
+        for (offset, (id, by)) in std::mem::take(&mut self.by_one) {
+            if log.get(&offset) == Some(&id) {
+                self.by_one.insert(offset, (id, by));
+            } else if by == leader && safe.is_none_or(|safe| offset < safe) && offset >= log_start {
+                return Err(lost(offset, id, log));
+            }
+        }
+        self.check(log, log_start)
+    }
+
+    /// All that was acknowledged by all is in the log, but for what was deleted.
+    pub fn check(&self, log: &BTreeMap<Offset, RecordId>, log_start: Offset) -> Result<(), Violation> {
+        let gone = self.by_all.range(log_start..).find(|(offset, id)| log.get(offset) != Some(id));
+        gone.map_or(Ok(()), |(offset, id)| Err(lost(*offset, *id, log)))
+    }
+
+    /// The answer that `records` are at `base`, at the moment it is given.
+    pub fn check_answer(
+        records: &[RecordId],
+        base: Offset,
+        log: &BTreeMap<Offset, RecordId>,
+        log_start: Offset,
+    ) -> Result<(), Violation> {
+        let told = records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), *id));
+        for (offset, id) in told.filter(|(offset, _)| *offset >= log_start) {
+            if log.get(&offset) != Some(&id) {
+                let what = format!("the answer says that {id} is at {offset}, where {:?} is", log.get(&offset));
+                return Err(Violation::new("acknowledged", what));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn lost(offset: Offset, id: RecordId, log: &BTreeMap<Offset, RecordId>) -> Violation {
+    let what = format!("{id} was acknowledged at {offset}, where {:?} is", log.get(&offset));
+    Violation::new("acknowledged", what)
+}

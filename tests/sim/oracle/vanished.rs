@@ -1,0 +1,48 @@
+//! What one consumer was given at an offset, every consumer is given there, then and later, and each leader's log holds.
+//! The only excuse is that of `acks=all`: the last in-sync replica lost its power before it flushed the record, with
+//! Kafka's default of not waiting for the disk.
+
+use std::collections::BTreeMap;
+
+use super::Violation;
+use crate::{
+    model::Offset,
+    sim::{contents::StoredBatch, workload::RecordId},
+};
+
+#[derive(Debug, Default)]
+pub struct Vanished {
+    given: BTreeMap<Offset, RecordId>,
+}
+
+impl Vanished {
+    /// A consumer is given these; whole batches, of which it looks at what is below the high watermark.
+    pub fn read(&mut self, batches: &[StoredBatch], high_watermark: Offset) -> Result<(), Violation> {
+        for (offset, id) in batches.iter().flat_map(StoredBatch::offsets) {
+            if offset >= high_watermark {
+                let what = format!("{id} at {offset} was given away, beyond the high watermark of {high_watermark}");
+                return Err(Violation::new("vanished", what));
+            }
+            match self.given.insert(offset, id) {
+                Some(before) if before != id => return Err(other(offset, before, Some(&id))),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// See `Acknowledged::excuse_from`.
+    pub fn excuse_from(&mut self, flushed: Offset) {
+        self.given.split_off(&flushed);
+    }
+
+    /// A new leader's log.
+    pub fn check(&self, log: &BTreeMap<Offset, RecordId>, log_start: Offset) -> Result<(), Violation> {
+        let gone = self.given.range(log_start..).find(|(offset, id)| log.get(offset) != Some(id));
+        gone.map_or(Ok(()), |(offset, id)| Err(other(*offset, *id, log.get(offset))))
+    }
+}
+
+fn other(offset: Offset, before: RecordId, now: Option<&RecordId>) -> Violation {
+    Violation::new("vanished", format!("{before} was given to a consumer at {offset}, where {now:?} is now"))
+}

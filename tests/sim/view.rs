@@ -1,0 +1,78 @@
+//! A view of the log, as a coordinator would keep one: by key, how many records there were and the last of them. It lies in
+//! the store, with the position that it was applied to, as one value in one atomic write.
+
+use super::{contents::StoredBatch, workload::RecordId};
+use crate::{
+    model::{LeaderEpoch, Offset, TopicId, Uuid},
+    replica::Position,
+    store::{Batch, Store, StoreError, Table},
+};
+
+const KEY: &[u8] = b"view";
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct View {
+    pub position: Position,
+    by_key: Vec<(u32, Option<RecordId>)>,
+}
+
+impl View {
+    pub fn new(topic_id: TopicId) -> View {
+        View { position: Position::start(topic_id), by_key: vec![(0, None); super::workload::KEYS.into()] }
+    }
+
+    /// Applies whole batches, the first of which begins at the position.
+    pub fn apply(&mut self, batches: &[StoredBatch]) {
+        for batch in batches {
+            for (id, key) in &batch.records {
+                let (count, last) = &mut self.by_key[usize::from(*key)];
+                (*count, *last) = (*count + 1, Some(*id));
+            }
+            self.position.offset = batch.next_offset();
+            self.position.leader_epoch = batch.leader_epoch;
+        }
+    }
+
+    pub fn load(store: &dyn Store) -> Result<Option<View>, StoreError> {
+        Ok(store.get(Table::Partition, KEY)?.map(|bytes| View::from_bytes(&bytes)))
+    }
+
+    pub fn put(&self, batch: &mut Batch) {
+        batch.put(Table::Partition, KEY, self.to_bytes());
+    }
+
+    pub fn delete(batch: &mut Batch) {
+        batch.delete(Table::Partition, KEY);
+    }
+
+    fn to_bytes(&self) -> Vec<u8> {
+        let Position { topic_id, offset, leader_epoch } = self.position;
+        let mut bytes = topic_id.0.0.to_vec();
+        bytes.extend(offset.0.to_be_bytes());
+        bytes.extend(leader_epoch.0.to_be_bytes());
+        for (count, last) in &self.by_key {
+            let last = last.map_or([u8::MAX; 5], |id| {
+                let mut bytes = [id.producer; 5];
+                bytes[1..].copy_from_slice(&id.number.to_be_bytes());
+                bytes
+            });
+            bytes.extend(count.to_be_bytes());
+            bytes.extend(last);
+        }
+        bytes
+    }
+
+    fn from_bytes(bytes: &[u8]) -> View {
+        let (position, rest) = bytes.split_at(28);
+        let by_key = rest.chunks(9).map(|entry| {
+            let count = u32::from_be_bytes(entry[..4].try_into().unwrap());
+            (count, RecordId::of_value(&entry[4..]).filter(|_| count > 0))
+        });
+        let position = Position {
+            topic_id: TopicId(Uuid(position[..16].try_into().unwrap())),
+            offset: Offset(i64::from_be_bytes(position[16..24].try_into().unwrap())),
+            leader_epoch: LeaderEpoch(i32::from_be_bytes(position[24..].try_into().unwrap())),
+        };
+        View { position, by_key: by_key.collect() }
+    }
+}
