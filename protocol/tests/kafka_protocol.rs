@@ -1,5 +1,6 @@
 //! Another implementation of the protocol, generated from Kafka 4.1's schemas: arbitrary messages go through both, and
-//! both write the same bytes.
+//! both write the same bytes, in the same version and in others: what one drops or refuses for want of a field, the other
+//! does too.
 //!
 //! The messages are made from the forms that the schema declares, as data, and not by the code under test.
 
@@ -135,24 +136,27 @@ impl Sampler {
     }
 }
 
-/// Reads a body and writes it again, as one of the two implementations does.
-type RoundTrip = fn(&Bytes, i16) -> Result<Bytes, String>;
+/// Reads a body in the first version and writes it in the second, as one of the two implementations does.
+type Translate = fn(&Bytes, i16, i16) -> Result<Bytes, String>;
 
-fn theirs<T: Encodable + Decodable>(body: &Bytes, version: i16) -> Result<Bytes, String> {
+/// Puts a header before a body.
+type PutHeader = fn(&Bytes, i16) -> Result<Bytes, String>;
+
+fn theirs<T: Encodable + Decodable>(body: &Bytes, version: i16, other: i16) -> Result<Bytes, String> {
     let mut rest = body.clone();
     let message = T::decode(&mut rest, version).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
         return Err(format!("{} bytes are left", rest.len()));
     }
     let mut made = BytesMut::new();
-    message.encode(&mut made, version).map_err(|error| error.to_string())?;
+    message.encode(&mut made, other).map_err(|error| error.to_string())?;
     Ok(made.freeze())
 }
 
-fn ours<T: Message>(body: &Bytes, version: i16) -> Result<Bytes, String> {
+fn ours<T: Message>(body: &Bytes, version: i16, other: i16) -> Result<Bytes, String> {
     let message = T::decode(body, version).map_err(|error| error.to_string())?;
     let mut w = Writer::new();
-    message.encode(&mut w, version).map_err(|error| error.to_string())?;
+    message.encode(&mut w, other).map_err(|error| error.to_string())?;
     Ok(w.into_bytes())
 }
 
@@ -184,6 +188,23 @@ fn their_frame(api: ApiKey, is_request: bool, header_version: i16, version: i16,
     frame.freeze()
 }
 
+/// The names of the tagged fields within.
+fn tagged(form: &Form) -> Box<dyn Iterator<Item = &'static str>> {
+    match form {
+        Form::Array(inner) | Form::Nullable(inner) => tagged(inner),
+        Form::Struct(fields) => Box::new(fields.iter().flat_map(|field| {
+            let own = field.field.tag.map(|_| field.name);
+            own.into_iter().chain(tagged(&field.form))
+        })),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+/// Messages with an error message, documentation or list of settings that may be null and is absent from old versions: it
+/// is then null to us, and empty to Kafka.
+const OTHER_DEFAULTS: &[&str] =
+    &["CreateTopicsResponse", "DescribeConfigsResponse", "DescribeQuorumResponse", "FindCoordinatorResponse"];
+
 /// A message that both know. Not generic, so that the harness is compiled once.
 struct Pair {
     name: &'static str,
@@ -191,17 +212,17 @@ struct Pair {
     form: Form,
     /// The versions that both know.
     versions: RangeInclusive<i16>,
-    theirs: RoundTrip,
-    ours: RoundTrip,
+    theirs: Translate,
+    ours: Translate,
     is_request: bool,
     their_header_version: fn(i16) -> i16,
-    our_frame: RoundTrip,
+    our_frame: PutHeader,
 }
 
 impl Pair {
     fn new<Ours: Message, T: Theirs + Encodable + Decodable + HeaderVersion>(
         is_request: bool,
-        our_frame: RoundTrip,
+        our_frame: PutHeader,
     ) -> Pair {
         let versions = Ours::API.versions();
         Pair {
@@ -228,7 +249,7 @@ impl Pair {
                 sampler.value(&self.form, false, &mut body);
                 let body = body.freeze();
                 for (who, round_trip) in [("theirs", self.theirs), ("ours", self.ours)] {
-                    match round_trip(&body, version) {
+                    match round_trip(&body, version, version) {
                         Ok(made) if made == body => compared += 1,
                         Ok(_) => drop(wrong.insert(format!("{} v{version}: {who} writes other bytes", self.name))),
                         Err(error) => drop(wrong.insert(format!("{} v{version}: {who}: {error}", self.name))),
@@ -237,6 +258,46 @@ impl Pair {
             }
         }
         compared
+    }
+
+    /// Whether Kafka refuses it as we do: a null that the version does not allow, and a tagged field that it does not have.
+    fn is_too_lax_of_theirs(&self, refusal: &str) -> bool {
+        let is_tagged = |path: &str| tagged(&self.form).any(|name| path.ends_with(&format!(".{name}")));
+        match refusal.split_once(": ") {
+            Some((_, "null is not allowed")) => true,
+            Some((path, "the version has no such field")) => is_tagged(path),
+            _ => false,
+        }
+    }
+
+    /// Writes messages of each version in each other version: both write the same bytes, or both refuse to.
+    fn compare_translations(&self, wrong: &mut BTreeSet<String>) -> (usize, usize) {
+        let (mut translated, mut refused) = (0, 0);
+        for version in self.versions.clone() {
+            let flexible = self.api.is_flexible(version);
+            let mut sampler = Sampler { random: Random(version as u64), version, flexible };
+            for _ in 0..SAMPLES / 4 {
+                let mut body = BytesMut::new();
+                sampler.value(&self.form, false, &mut body);
+                let body = body.freeze();
+                for other in self.versions.clone() {
+                    match ((self.theirs)(&body, version, other), (self.ours)(&body, version, other)) {
+                        (Ok(theirs), Ok(ours)) if theirs == ours => translated += 1,
+                        (Err(_), Err(_)) => refused += 1,
+                        (Ok(_), Ok(_)) if OTHER_DEFAULTS.contains(&self.name) => {}
+                        (Ok(_), Ok(_)) => drop(wrong.insert(format!("{} v{version} as v{other}: others", self.name))),
+                        (Ok(_), Err(ours)) if self.is_too_lax_of_theirs(&ours) => refused += 1,
+                        (theirs, ours) => drop(wrong.insert(format!(
+                            "{} v{version} as v{other}: theirs {:?}, ours {:?}",
+                            self.name,
+                            theirs.err(),
+                            ours.err()
+                        ))),
+                    }
+                }
+            }
+        }
+        (translated, refused)
     }
 
     /// Puts a header before a message as both do, and takes it off again.
@@ -282,6 +343,18 @@ fn both_write_the_same_bytes() {
     let compared: usize = pairs().iter().map(|pair| pair.compare(&mut wrong)).sum();
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(compared > 10_000, "only {compared}");
+}
+
+#[test]
+fn both_drop_and_refuse_the_same() {
+    let mut wrong = BTreeSet::new();
+    let (mut translated, mut refused) = (0, 0);
+    for pair in pairs() {
+        let counts = pair.compare_translations(&mut wrong);
+        (translated, refused) = (translated + counts.0, refused + counts.1);
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(translated > 1_000 && refused > 1_000, "only {translated} and {refused}");
 }
 
 #[test]

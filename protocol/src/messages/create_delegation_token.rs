@@ -14,8 +14,9 @@ use crate::schema;
 schema! {
     /// The request: see the [module](self).
     CreateDelegationTokenRequest {
-        owner_principal_type: Option<String> [3+],
-        owner_principal_name: Option<String> [3+],
+        /// Null for the one who asks.
+        owner_principal_type: Option<String> [3+] = Some(String::new()),
+        owner_principal_name: Option<String> [3+] = Some(String::new()),
         renewers: Vec<CreatableRenewers>,
         max_lifetime_ms: i64,
     }

@@ -19,7 +19,8 @@ schema! {
     /// The request: see the [module](self).
     OffsetFetchRequest {
         group_id: String [0-7],
-        topics: Option<Vec<OffsetFetchRequestTopic>> [0-7, null 2-7],
+        /// Null for all.
+        topics: Option<Vec<OffsetFetchRequestTopic>> [0-7, null 2-7] = Some(Vec::new()),
         groups: Vec<OffsetFetchRequestGroup> [8+],
         require_stable: bool [7+],
     }
