@@ -43,8 +43,8 @@ func interrupted(b *broker.Broker, client Client) {
 		check.Wait(ended, "the producer for "+sender.topic)
 	}
 	if idempotent {
-		check.Wait(reader, "the consumer")
 		check.Same("the idempotent producer's failures over a restart and a kill -9", nil, once.failures)
+		check.Wait(reader, "the consumer")
 		stored := numbers(client, "once", partitions, -1)
 		compare("after a restart and a kill -9", stored, count)
 		compare("a consumer that read on through both", readOn, count)

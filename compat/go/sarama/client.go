@@ -71,7 +71,7 @@ func (s saramas) Producer(sending battery.Sending) battery.Producer {
 	}
 	client, failure := sarama.NewAsyncProducer([]string{s.address}, config)
 	check.Must(failure, "a producer of sarama")
-	p := producer{client, new(sync.WaitGroup)}
+	p := &producer{client: client}
 	p.ended.Go(func() {
 		for message := range client.Successes() {
 			message.Metadata.(func(*sarama.ProducerMessage, error))(message, nil)
@@ -86,11 +86,11 @@ func (s saramas) Producer(sending battery.Sending) battery.Producer {
 }
 
 type producer struct {
-	client sarama.AsyncProducer
-	ended  *sync.WaitGroup
+	client         sarama.AsyncProducer
+	pending, ended sync.WaitGroup
 }
 
-func (p producer) Send(record battery.Record, done func(battery.Record, error)) {
+func (p *producer) Send(record battery.Record, done func(battery.Record, error)) {
 	message := sarama.ProducerMessage{Topic: record.Partition.Topic, Partition: record.Partition.Index}
 	if record.Key != nil {
 		message.Key = sarama.ByteEncoder(record.Key)
@@ -109,11 +109,15 @@ func (p producer) Send(record battery.Record, done func(battery.Record, error)) 
 		acknowledged.Partition.Index = stored.Partition
 		acknowledged.Offset = stored.Offset
 		done(acknowledged, failure)
+		p.pending.Done()
 	}
+	p.pending.Add(1)
 	p.client.Input() <- &message
 }
 
-func (p producer) Close() {
+// Close waits first: a producer that is being closed gives up what it would try again.
+func (p *producer) Close() {
+	p.pending.Wait()
 	p.client.AsyncClose()
 	p.ended.Wait()
 }
