@@ -1,6 +1,6 @@
 //! Lines about peers that were turned away: the first of each at once, repetitions summed up.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use parking_lot::Mutex;
 use tokio::{select, sync::Notify, time::sleep};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use crate::{
-    env::{RefusalLog, SharedEnv},
+    env::{RefusalLog, SharedEnv, Summary},
     model::Timestamp,
 };
 
@@ -67,13 +67,65 @@ impl Refusals {
                 () = due => {}
             }
             let summaries = self.log.lock().summaries(self.env.now());
-            for summary in summaries {
-                let (count, seconds) = (summary.count, summary.over.as_secs());
-                match summary.of {
-                    Some((peer, kind)) => warn!("closed {count} more connections of {peer} in {seconds} s: {kind}"),
-                    None => warn!("closed {count} more connections of other peers in {seconds} s"),
-                }
+            for line in lines(&summaries) {
+                warn!("{line}");
             }
         }
+    }
+}
+
+/// One line for each peer and kind; where that would be many, for each kind.
+fn lines(summaries: &[Summary]) -> Vec<String> {
+    const FEW: usize = 8;
+    if summaries.len() <= FEW {
+        let line = |summary: &Summary| {
+            let (count, seconds) = (summary.count, summary.over.as_secs());
+            match summary.of {
+                Some((peer, kind)) => format!("closed {count} more connections of {peer} in {seconds} s: {kind}"),
+                None => format!("closed {count} more connections of other peers in {seconds} s"),
+            }
+        };
+        return summaries.iter().map(line).collect();
+    }
+    let mut kinds: BTreeMap<&str, (u64, u64, u64)> = BTreeMap::new();
+    for summary in summaries {
+        let (peers, count, seconds) = kinds.entry(summary.of.map_or("various", |(_, kind)| kind)).or_default();
+        *peers += 1;
+        *count += summary.count;
+        *seconds = summary.over.as_secs().max(*seconds);
+    }
+    let line = |(kind, (peers, count, seconds))| {
+        format!("closed {count} more connections of {peers} peers in {seconds} s: {kind}")
+    };
+    kinds.into_iter().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_peers_share_a_line() {
+        let of = |last: u8, kind| Summary {
+            of: Some(([10, 0, 0, last].into(), kind)),
+            count: 3,
+            over: Duration::from_secs(60),
+        };
+        assert_eq!(
+            lines(&[of(1, "TLS handshakes"), Summary { of: None, ..of(0, "") }]),
+            [
+                "closed 3 more connections of 10.0.0.1 in 60 s: TLS handshakes",
+                "closed 3 more connections of other peers in 60 s"
+            ]
+        );
+        let many: Vec<Summary> =
+            (0..200).map(|last| of(last, if last % 2 == 0 { "TLS handshakes" } else { "HTTP requests" })).collect();
+        assert_eq!(
+            lines(&many),
+            [
+                "closed 300 more connections of 100 peers in 60 s: HTTP requests",
+                "closed 300 more connections of 100 peers in 60 s: TLS handshakes"
+            ]
+        );
     }
 }

@@ -44,7 +44,7 @@ fn make_bomb(codec: Codec, megabytes: usize) -> Bytes {
 pub fn make_topics(client: &mut Client) {
     for target in ["gzip", "snappy", "lz4", "zstd", "uncompressed", "producer"] {
         let configs = [("compression.type", target), ("max.message.bytes", "8388608")];
-        client.try_create_topic(&format!("bombs-{target}"), 4, &configs);
+        client.create_topic(&format!("bombs-{target}"), 4, &configs);
     }
 }
 

@@ -15,6 +15,7 @@ use super::{arrays, bombs, connections, raw, responses, strings};
 use crate::client::Client;
 
 const TOPIC: &str = "hostile";
+const EMPTY: &str = "hostile-empty";
 
 type Attack = (&'static str, fn(SocketAddr));
 
@@ -24,8 +25,8 @@ const ATTACKS: [Attack; 14] = [
     ("millions of nothing", |address| arrays::millions_of_nothing(address, 4_000_000)),
     ("long lists", |address| arrays::ask_about_nothing(address, 100_000, |_| true)),
     ("connections dropped", |address| connections::come_and_go(address, 10_000)),
-    ("sessions abandoned", |address| connections::abandon_sessions(address, TOPIC, 5_000)),
-    ("long polls abandoned", |address| connections::abandon_long_polls(address, TOPIC, 100, 300)),
+    ("sessions abandoned", |address| connections::abandon_sessions(address, EMPTY, 5_000)),
+    ("long polls abandoned", |address| connections::abandon_long_polls(address, EMPTY, 100, 300)),
     ("other protocols", |address| connections::speak_otherwise(address, 1_000)),
     ("resets in mid-response", |address| responses::reset_in_mid_response(address, TOPIC, 300)),
     ("metadata storm", |address| responses::metadata_storm(address, 100)),
@@ -79,7 +80,8 @@ fn soak() {
     let threads: usize = setting("FELICE_HOSTILE_THREADS").parse().unwrap();
     let mut client = Client::connect(address);
     bombs::make_topics(&mut client);
-    client.try_create_topic(TOPIC, 50, &[("retention.bytes", "100000000")]);
+    client.create_topic(TOPIC, 50, &[]);
+    client.create_topic(EMPTY, 1, &[]);
     responses::fill(&mut client, TOPIC, 8, 200_000);
     let rounds = Mutex::new([0_u32; ATTACKS.len()]);
     thread::scope(|scope| {
