@@ -1,7 +1,7 @@
 //! From the files of a partition to its state: after a clean stop by looking at the end of the log only, after any
 //! other by checking what was not known to be durable.
 //!
-//! After an unclean stop every batch from the recovery point on is checked: header, CRC, offsets that follow each
+//! After an unclean stop every batch from the recovery point on is checked: header, CRC, offsets and leader epochs that follow each
 //! other. The log is cut at the first one that fails, later segments are removed, indexes from the segment of the
 //! recovery point on are made anew, and producer state is the newest good snapshot brought up to the log's end.
 //! Time is proportional to what was not flushed, plus the headers of one segment.
@@ -253,7 +253,11 @@ impl Loader<'_> {
                 Err(error) => return Err(error),
             };
             if header.base_offset >= recovery_point.0 {
-                let why = if !segment.reaches(Offset(header.last_offset())) {
+                let epoch = LeaderEpoch(header.partition_leader_epoch);
+                let why = if let Some(before) = self.epochs.latest().filter(|latest| latest.epoch > epoch) {
+                    // Of an append that was rolled back, which the power loss undid: what replaced it is of a later leader.
+                    Some(format!("leader epoch {epoch} after {}", before.epoch))
+                } else if !segment.reaches(Offset(header.last_offset())) {
                     Some(format!("offset {} is too far from the segment's base", header.last_offset()))
                 } else if next_base.is_some_and(|next| header.last_offset() >= next.0) {
                     Some(format!("offset {} belongs to the next segment", header.last_offset()))
@@ -327,7 +331,12 @@ pub(super) fn load_producers<S: Borrow<Segment>>(
     let first = segments.partition_point(|segment| segment.borrow().base <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default().iter().map(Borrow::borrow) {
         let end = segment.size();
-        let Ok(Some((position, _))) = segment.locate(from, end) else { continue };
+        let position = match segment.locate(from, end) {
+            Ok(Some((position, _))) => position,
+            // Damage is told to whoever reads there.
+            Ok(None) | Err(LogError::Corrupt { .. }) => continue,
+            Err(error) => return Err(error),
+        };
         let mut batches = Batches::new(segment, position, end, &mut buffer);
         while let Some((_, header)) = next_intact(&mut batches)? {
             if let Some(batch) = ProducerBatch::of(&header) {

@@ -391,6 +391,21 @@ fn a_changed_byte_cuts_the_log_there_and_removes_later_segments() {
     assert_eq!(log.log_end().0, headers.last().unwrap().next_offset());
 }
 
+/// An append of several batches was taken back, others took its place, and a power loss undid the first and tore the second.
+#[test]
+fn leader_epochs_that_run_backwards_cut_the_log() {
+    let dir = TempDir::new().unwrap();
+    drop(open_with(dir.path(), &small(), true, 0));
+    let one = batch(2, 10, 1000);
+    let of_epochs = |epochs: &[i32]| -> Vec<u8> {
+        epochs.iter().zip(0..).flat_map(|(epoch, at)| stored(&one, at * 2, *epoch)).collect()
+    };
+    fs::write(dir.path().join("00000000000000000000.log"), of_epochs(&[1, 3, 3, 2, 3])).unwrap();
+    let (log, recovered) = open_with(dir.path(), &small(), false, 0);
+    assert_eq!(read_all(&log), of_epochs(&[1, 3, 3]));
+    assert_eq!(recovered.truncated.unwrap().why, "leader epoch 2 after 3");
+}
+
 /// A power loss may take all of the first segment and nothing of those after it.
 #[test]
 fn a_hole_cuts_the_log_even_at_its_beginning() {

@@ -4,7 +4,7 @@ use rustix::io::Errno;
 
 use super::*;
 use crate::env::{
-    Disk,
+    Disk, OpenMode,
     disk::sim::{Answer, Call, Random, SimDisk},
     faults::{Fault, plant},
 };
@@ -23,6 +23,8 @@ struct Life {
     /// Everything below must be there unless the power is lost.
     written: i64,
     epoch: i32,
+    /// Batches that did not all fit and were taken back, each time with all before them: a power loss may undo that.
+    taken_back: Vec<Vec<(i64, Vec<u8>)>>,
 }
 
 fn dir() -> &'static Path {
@@ -40,6 +42,16 @@ fn open(disk: &Arc<SimDisk>, recovery_point: Offset) -> Result<Log, String> {
     opened.map(|(log, _)| log).map_err(|error| format!("cannot be opened: {error}"))
 }
 
+/// So many changes reach the disk, and then nothing does.
+fn until_power_fails(mut changes: usize) -> impl FnMut(&Call<'_>) -> Answer + Send + 'static {
+    let mut failed = false;
+    move |call| {
+        failed |= call.changes() && changes == 0;
+        changes = changes.saturating_sub(usize::from(call.changes()));
+        if failed { Answer::Fail(Errno::IO) } else { Answer::Proceed }
+    }
+}
+
 macro_rules! ensure {
     ($holds:expr, $($why:tt)*) => { if !$holds { return Err(format!($($why)*)); } };
 }
@@ -51,7 +63,17 @@ impl Life {
         disk.sync_dir(Path::new("/")).unwrap();
         let log = open(&disk, Offset::ZERO).unwrap();
         let random = Random::new(seed);
-        Life { random, disk, log, recovery_point: Offset::ZERO, model: Vec::new(), safe: 0, written: 0, epoch: 0 }
+        Life {
+            random,
+            disk,
+            log,
+            recovery_point: Offset::ZERO,
+            model: Vec::new(),
+            safe: 0,
+            written: 0,
+            epoch: 0,
+            taken_back: Vec::new(),
+        }
     }
 
     fn end_of_model(&self) -> i64 {
@@ -89,11 +111,7 @@ impl Life {
             92..96 => self.stop(true),
             // From some call on nothing reaches the disk any more: the power is about to go.
             96..98 => {
-                let mut left = self.random.below(12);
-                self.disk.set_plan(move |call| {
-                    left = left.saturating_sub(usize::from(call.changes()));
-                    if left == 0 { Answer::Fail(Errno::IO) } else { Answer::Proceed }
-                });
+                self.disk.set_plan(until_power_fails(self.random.below(12)));
                 for _ in 0..3 {
                     let _ = match self.random.below(3) {
                         0 => self.append(),
@@ -119,6 +137,9 @@ impl Life {
     }
 
     fn append(&mut self) -> Result<(), String> {
+        if self.random.below(4) == 0 {
+            return self.follow();
+        }
         let (base, count) = (self.log.log_end().0, self.random.between(1, 6));
         let size = if self.random.below(4) == 0 { self.random.between(600, 2000) / count } else { 20 };
         let built = idempotent_of(base, count, size);
@@ -137,9 +158,39 @@ impl Life {
         Ok(())
     }
 
+    /// Appends a few batches as those of a leader.
+    fn follow(&mut self) -> Result<(), String> {
+        if self.log.is_out_of_use() {
+            return Ok(());
+        }
+        let base = self.log.log_end().0;
+        self.model.truncate(self.model.partition_point(|(next, _)| *next <= base));
+        let (mut all, mut next) = (Vec::new(), base);
+        for _ in 0..self.random.between(1, 5) {
+            let (count, size) = (self.random.between(1, 4), self.random.between(10, 400));
+            let bytes = stored(&idempotent_of(next, count, size), next, self.epoch);
+            all.extend_from_slice(&bytes);
+            next += count as i64;
+            self.model.push((next, bytes));
+        }
+        // Whole runs of batches may be in before the disk fails.
+        let followed = self.log.append_as_follower(&all.into(), LeaderEpoch(self.epoch), NOW);
+        let end = self.log.log_end().0;
+        ensure!(followed.is_err() || end == next, "{followed:?} ends at {end}, not {next}");
+        if followed.is_err() {
+            self.taken_back.push(self.model.clone());
+            // Of one leader there would be the same batches again.
+            self.epoch += 1;
+        }
+        self.model.truncate(self.model.partition_point(|(next, _)| *next <= end));
+        self.written = end;
+        Ok(())
+    }
+
     fn flush(&mut self) -> Result<(), String> {
         if let Ok(flushed) = self.log.flush() {
             self.safe = flushed.0;
+            self.taken_back.clear();
             let active = *self.log.segment_bases().last().unwrap();
             if active <= flushed {
                 self.recovery_point = active;
@@ -170,8 +221,15 @@ impl Life {
     }
 
     /// The process dies, with the power or without, and the next one opens the log.
-    fn stop(&mut self, power_lost: bool) -> Result<(), String> {
+    fn stop(&mut self, mut power_lost: bool) -> Result<(), String> {
         self.disk = if power_lost { self.disk.crash(self.random.next_u64()) } else { self.disk.kill() };
+        // Now and then it goes once more while the log is opened.
+        while self.random.below(4) == 0 {
+            self.disk.set_plan(until_power_fails(self.random.below(10)));
+            let _ = open(&self.disk, self.recovery_point);
+            self.disk = self.disk.crash(self.random.next_u64());
+            power_lost = true;
+        }
         self.log = open(&self.disk, self.recovery_point)?;
         let at_least = if power_lost { self.safe } else { self.written };
         let end = self.log.log_end().0;
@@ -180,11 +238,21 @@ impl Life {
             "{at_least} was {}, and the log ends at {end}",
             if power_lost { "flushed" } else { "written" }
         );
-        ensure!(end <= self.end_of_model(), "the log ends at {end}, beyond all that was appended");
-        self.model.truncate(self.model.partition_point(|(next, _)| *next <= end));
+        let to_end = |mut model: Vec<(i64, Vec<u8>)>| {
+            model.truncate(model.partition_point(|(next, _)| *next <= end));
+            model
+        };
+        self.model = to_end(std::mem::take(&mut self.model));
         (self.safe, self.written) = (end, end);
         self.epoch = self.epoch.max(self.log.latest_epoch().map_or(0, |epoch| epoch.0)) + 1;
-        self.check("after a stop")
+        let mut checked = self.check("after a stop");
+        for taken_back in std::mem::take(&mut self.taken_back).into_iter().filter(|_| power_lost) {
+            if checked.is_err() {
+                self.model = to_end(taken_back);
+                checked = self.check("after a stop").or(checked);
+            }
+        }
+        checked
     }
 
     /// The log holds the model, and knows its epochs.
@@ -274,11 +342,7 @@ fn a_cut_that_is_interrupted_anywhere_leaves_the_log_as_it_was_or_shorter() {
                 }
                 life.flush().unwrap();
                 let whole = life.model.iter().map(|(next, _)| *next).take_while(|next| *next <= to).last().unwrap_or(0);
-                let mut left = calls;
-                life.disk.set_plan(move |call| {
-                    left -= i32::from(call.changes());
-                    if left < 0 { Answer::Fail(Errno::IO) } else { Answer::Proceed }
-                });
+                life.disk.set_plan(until_power_fails(calls));
                 let recovery_point = &mut life.recovery_point;
                 let cut = life.log.truncate_to(Offset(to), NOW, |scalars| {
                     *recovery_point = scalars.recovery_point.min(*recovery_point);
@@ -307,5 +371,62 @@ fn a_cut_that_is_interrupted_anywhere_leaves_the_log_as_it_was_or_shorter() {
             calls += 1;
         }
         assert!(calls > 8, "{calls} calls");
+    }
+}
+
+/// What opening a log found.
+fn state(log: &Log) -> (Offset, Offset, Vec<u8>, Option<LeaderEpoch>, usize) {
+    (log.log_start(), log.log_end(), read_all(log), log.latest_epoch(), log.producer_count())
+}
+
+/// A disk that cannot be read or is full keeps a log from being opened, or does not matter; it never costs a record.
+#[test]
+fn a_start_on_a_failing_disk_changes_nothing() {
+    let mut life = Life::begin(7);
+    for at in 0..40 {
+        life.append().unwrap();
+        if at == 30 {
+            life.flush().unwrap();
+        }
+    }
+    let expected = state(&life.log);
+    for (errno, reads) in [(Errno::IO, true), (Errno::NOSPC, false)] {
+        let mut refused = 0;
+        for at in 0.. {
+            let mut left = at;
+            let reached = Arc::new(AtomicBool::new(false));
+            let met = Arc::clone(&reached);
+            life.disk = life.disk.kill();
+            life.disk.set_plan(move |call| {
+                let concerned = match call {
+                    Call::ReadWhole { .. } | Call::List { .. } | Call::Read { .. } => reads,
+                    Call::Open { mode, .. } => !reads && *mode != OpenMode::Existing,
+                    Call::Write { .. } | Call::Rename { .. } => !reads,
+                    _ => false,
+                };
+                left -= i32::from(concerned);
+                if concerned && left < 0 {
+                    met.store(true, Ordering::Relaxed);
+                    // A disk that is full stays so; one sector that cannot be read is one.
+                    if !reads || left == -1 { Answer::Fail(errno) } else { Answer::Proceed }
+                } else {
+                    Answer::Proceed
+                }
+            });
+            match open(&life.disk, life.recovery_point) {
+                Ok(log) => {
+                    life.disk.clear_plan();
+                    assert_eq!(state(&log), expected, "{errno} at call {at}");
+                }
+                Err(_) => refused += 1,
+            }
+            life.disk = life.disk.kill();
+            assert_eq!(state(&open(&life.disk, life.recovery_point).unwrap()), expected, "after {errno} at call {at}");
+            if !reached.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        println!("{errno}: refused {refused} times");
+        assert!(refused > 0 || !reads);
     }
 }
