@@ -55,6 +55,8 @@ pub struct Broker {
 pub enum StartError {
     #[error(transparent)]
     Listen(#[from] BindError),
+    #[error("cannot listen: {0}")]
+    Sockets(io::Error),
     #[error(transparent)]
     Folder(#[from] FolderError),
     #[error("the data folder cannot be written: {0}")]
@@ -79,8 +81,8 @@ impl Broker {
     /// everything is loaded: no client sees half a cluster.
     pub async fn start(config: BrokerConfig, folder: Inspected, env: SharedEnv) -> Result<Broker, StartError> {
         let bound: Vec<Bound> = config.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
-        let addresses = addresses(&bound)?;
-        let sockets = sockets(bound)?;
+        let addresses = addresses(&bound).map_err(StartError::Sockets)?;
+        let sockets = sockets(bound).map_err(StartError::Sockets)?;
         let folder = folder.open(env.as_ref())?;
         let clean_stop = folder.clean_shutdown();
         let metadata = folder.path().join(STORE_FOLDER);
