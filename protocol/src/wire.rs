@@ -407,7 +407,8 @@ impl Wire for Bytes {
 
     #[inline]
     fn read<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Self> {
-        required(Self::read_nullable(input, cx))
+        let (rest, bytes) = required(read_sized(input, cx, Width::Int))?;
+        Ok((rest, cx.slice(bytes)))
     }
 
     fn write(&self, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
@@ -418,8 +419,10 @@ impl Wire for Bytes {
 impl Nullable for Bytes {
     #[inline]
     fn read_nullable<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Option<Self>> {
-        let (rest, bytes) = read_sized(input, cx, Width::Int)?;
-        Ok((rest, bytes.map(|bytes| cx.slice(bytes))))
+        match read_sized(input, cx, Width::Int)? {
+            (rest, Some(bytes)) => Ok((rest, Some(cx.slice(bytes)))),
+            (rest, None) => Ok((rest, None)),
+        }
     }
 
     fn write_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable> {

@@ -11,20 +11,22 @@ use std::{
 };
 
 use bytes::Bytes;
-use common::{Random, mutate, vectors};
+use common::{Random, mutate, stored_vectors, vectors};
 use felice_protocol::{
     api::ApiKey,
-    record::{Codec, Compression, compress},
+    coordinator::{GroupRecord, ShareStateRecord, TransactionRecord},
+    record::{Codec, Compression, ControlType, compress},
 };
 
 type Body = fn(&[u8]);
 type Seeds = fn() -> Vec<Vec<u8>>;
 
 /// Each fuzz target: its body, and what it starts from.
-const TARGETS: [(&str, Body, Seeds); 3] = [
+const TARGETS: [(&str, Body, Seeds); 4] = [
     ("requests", bodies::requests, request_seeds),
     ("responses", bodies::responses, response_seeds),
     ("batches", bodies::batches, batch_seeds),
+    ("stored", bodies::stored, stored_seeds),
 ];
 
 #[test]
@@ -40,6 +42,11 @@ fn responses_keep_their_promises() {
 #[test]
 fn batches_keep_their_promises() {
     run("batches", 12_000);
+}
+
+#[test]
+fn stored_records_keep_their_promises() {
+    run("stored", 60_000);
 }
 
 #[test]
@@ -157,6 +164,40 @@ fn batch_seeds() -> Vec<Vec<u8>> {
                 seeds.push([&[2, 5][..], &packed[2 + 16..]].concat());
             }
         }
+    }
+    seeds
+}
+
+/// Every vector of what is stored: keys with their values, values behind keys of our own, and values alone.
+fn stored_seeds() -> Vec<Vec<u8>> {
+    let vectors = stored_vectors();
+    let seed = |kind: u8, key: &[u8], value: &[u8]| [&[kind, key.len() as u8][..], key, value].concat();
+    let mut seeds = Vec::new();
+    let topics = [GroupRecord::TYPES, TransactionRecord::TYPES, ShareStateRecord::TYPES];
+    for (kind, types) in (0..).zip(topics) {
+        for record in types {
+            let keys = &vectors[&(format!("{}Key", record.name), 0)];
+            for version in record.versions.min..=record.versions.max {
+                let values = &vectors[&(format!("{}Value", record.name), version)];
+                seeds.extend(keys.iter().zip(values).map(|(key, value)| seed(kind, key, value)));
+            }
+            seeds.extend(keys.iter().map(|key| seed(kind | 0x80, key, b"")));
+        }
+    }
+    for ((name, _), values) in &vectors {
+        let (kind, key) = match &name[..] {
+            "EndTxnMarker" => (3, ControlType::Commit.key()),
+            "LeaderChangeMessage" => (3, ControlType::LeaderChange.key()),
+            "SnapshotHeaderRecord" => (3, ControlType::SnapshotHeader.key()),
+            "SnapshotFooterRecord" => (3, ControlType::SnapshotFooter.key()),
+            "KRaftVersionRecord" => (3, ControlType::KraftVersion.key()),
+            "VotersRecord" => (3, ControlType::KraftVoters.key()),
+            "ConsumerProtocolSubscription" => (4, [0; 4]),
+            "ConsumerProtocolAssignment" => (5, [0; 4]),
+            "DefaultPrincipalData" => (6, [0; 4]),
+            _ => continue,
+        };
+        seeds.extend(values.iter().map(|value| seed(kind, &key, value)));
     }
     seeds
 }

@@ -6,6 +6,7 @@
 mod batches;
 #[path = "../common/memory.rs"]
 mod memory;
+mod stored;
 
 use bytes::Bytes;
 use felice_protocol::{
@@ -16,9 +17,9 @@ use felice_protocol::{
     wire::Writer,
 };
 
-#[allow(unused_imports, reason = "each fuzz target has its one body")]
-pub use self::batches::batches;
 use self::memory::{decoding_limit, peak};
+#[allow(unused_imports, reason = "each fuzz target has its one body")]
+pub use self::{batches::batches, stored::stored};
 
 /// A request's frame without its length.
 pub fn requests(input: &[u8]) {
