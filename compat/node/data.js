@@ -4,7 +4,7 @@
 const { createHash, randomBytes } = require("node:crypto");
 const { isDeepStrictEqual } = require("node:util");
 const { CODECS, Reader, create, ends, read, withAdmin, withProducer } = require("./clients");
-const { SCALE, errorName, require: demand, same } = require("./harness");
+const { errorName, require: demand, same } = require("./harness");
 
 const A_CODEC = 5000;
 const A_SEND = 500;
@@ -146,12 +146,11 @@ async function reading(broker) {
 }
 
 async function many(broker) {
-  const count = SCALE > 1 ? MANY : MANY / 10;
   await create(broker, { many: [PARTITIONS] });
   const value = (n) => `Brief ${n}, und es folgen noch viele, und noch viele`;
   const sent = range(PARTITIONS).map(() => createHash("sha256"));
   await withProducer(broker, { idempotent: true, maxInFlightRequests: 1 }, async (producer) => {
-    for (let from = 0; from < count; from += 2000) {
+    for (let from = 0; from < MANY; from += 2000) {
       const messages = range(2000).map((n) => ({ partition: (from + n) % PARTITIONS, value: value(from + n) }));
       messages.forEach((message) => sent[message.partition].update(message.value));
       const answer = await producer.send({ topic: "many", compression: CODECS.gzip, messages });
@@ -161,7 +160,7 @@ async function many(broker) {
   const received = range(PARTITIONS).map(() => createHash("sha256"));
   for (const record of await read(broker, "many", PARTITIONS)) received[record.partition].update(record.value);
   const hex = (hashes) => hashes.map((hash) => hash.digest("hex").slice(0, 8));
-  same(`${count} messages: hashes of the partitions`, hex(sent), hex(received));
+  same(`${MANY} messages: hashes of the partitions`, hex(sent), hex(received));
 }
 
 function range(count) {
