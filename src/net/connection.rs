@@ -134,7 +134,6 @@ async fn read_side(shared: &Arc<Shared>, stream: &TcpStream, peer: &Peer, pipeli
             Ok(frame) => frame,
             Err(error) => return End::Read(error),
         };
-        let began = Instant::now();
         let outcome = outcome(shared, peer, frame.bytes, pipeline.is_waiting()).await;
         // By now a produced batch is in its file, and everything else has been decoded.
         drop(frame.permit);
@@ -145,7 +144,7 @@ async fn read_side(shared: &Arc<Shared>, stream: &TcpStream, peer: &Peer, pipeli
             Outcome::Close(closing) => return End::Refused(closing),
             Outcome::Heavy(_) => return End::Refused(Closing::failed()),
         }
-        if began.elapsed() >= LONG {
+        if reader.last_progress().elapsed() >= LONG {
             yield_now().await;
         }
     }
@@ -218,6 +217,8 @@ async fn write_side(stream: &TcpStream, pipeline: &Pipeline) -> End {
             Slot::Ready(frame) => frames.push(frame),
             Slot::Parked { response, memory } => match response.await {
                 Some(frame) => {
+                    // However long it was waited for, the peer's time begins now.
+                    account.touch();
                     pipeline.became_ready(&frame, memory);
                     frames.push(frame);
                 }
@@ -227,8 +228,6 @@ async fn write_side(stream: &TcpStream, pipeline: &Pipeline) -> End {
         while let Some(frame) = pipeline.next_ready() {
             frames.push(frame);
         }
-        // From now on it is the peer's turn, and its time begins.
-        account.touch();
         account.set_blocked(true);
         let written = writer::write_frames(stream, &frames, account).await;
         account.set_blocked(false);

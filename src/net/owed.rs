@@ -68,7 +68,7 @@ impl Owed {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let share = Arc::new(Share {
             bytes: AtomicUsize::new(0),
-            active: AtomicU64::new(self.now()),
+            active: AtomicU64::new(self.at(Instant::now())),
             blocked: AtomicBool::new(false),
             revoked: AtomicBool::new(false),
             told: Notify::new(),
@@ -77,13 +77,13 @@ impl Owed {
         Account { owed: Arc::clone(self), id, share }
     }
 
-    fn now(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    fn at(&self, now: Instant) -> u64 {
+        u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Closes the heaviest until the rest is well within the limit.
     fn relieve(&self) {
-        let now = self.now();
+        let now = self.at(Instant::now());
         let debts = self.debts.lock();
         let mut over = self.sum.load(Ordering::Relaxed).saturating_sub(self.limit / 8 * 7);
         if over < self.limit / 8 {
@@ -146,9 +146,13 @@ impl Account {
         self.owed.sum.load(Ordering::Relaxed) > self.owed.limit / 2
     }
 
-    /// The peer has sent or taken something.
+    /// The peer has sent or taken something, or its turn begins.
     pub fn touch(&self) {
-        self.share.active.store(self.owed.now(), Ordering::Relaxed);
+        self.touch_at(Instant::now());
+    }
+
+    pub fn touch_at(&self, now: Instant) {
+        self.share.active.store(self.owed.at(now), Ordering::Relaxed);
     }
 
     /// When the peer last sent or took something.

@@ -128,6 +128,11 @@ impl Reader {
         Reader { max_frame, budget, prefix: [0; PREFIX], prefix_len: 0, last_progress: Instant::now(), timer: None }
     }
 
+    /// When the peer last sent a byte.
+    pub fn last_progress(&self) -> Instant {
+        self.last_progress
+    }
+
     /// The next frame.
     pub async fn frame(&mut self, stream: &TcpStream, account: &Account) -> Result<Frame, ReadError> {
         let len = self.length(stream, account).await?;
@@ -153,7 +158,7 @@ impl Reader {
                 Ok(read) => {
                     permit.shrink(granted.saturating_sub(read));
                     self.last_progress = Instant::now();
-                    account.touch();
+                    account.touch_at(self.last_progress);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => permit.shrink(granted),
                 Err(error) => return Err(error.into()),
@@ -173,7 +178,7 @@ impl Reader {
                 Ok(read) => {
                     self.prefix_len += read;
                     self.last_progress = Instant::now();
-                    account.touch();
+                    account.touch_at(self.last_progress);
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     // Between two frames a peer may take its time: that is for `connections.max.idle.ms`.

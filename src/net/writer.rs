@@ -17,7 +17,8 @@ use super::owed::Account;
 /// Chunks for one `writev`.
 const MAX_SLICES: usize = 64;
 
-/// Writes all of these frames, in order, and says so to the account with each piece that the peer's side takes.
+/// Writes all of these frames, in order, and says so to the account whenever the peer's side has taken something and must take
+/// more.
 pub async fn write_frames(stream: &TcpStream, frames: &[Frame], account: &Account) -> io::Result<()> {
     let mut gathered: Vec<Bytes> = Vec::with_capacity(frames.len() + 2);
     for chunk in frames.iter().flat_map(|frame| &frame.chunks) {
@@ -49,7 +50,6 @@ async fn write_chunks(stream: &TcpStream, chunks: &[Bytes], account: &Account) -
         match stream.try_write_vectored(&slices[..count]) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(mut written) => {
-                account.touch();
                 while let Some(chunk) = chunks.get(first) {
                     let left = chunk.len() - skip;
                     if written < left {
@@ -60,7 +60,10 @@ async fn write_chunks(stream: &TcpStream, chunks: &[Bytes], account: &Account) -
                     (first, skip) = (first + 1, 0);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                account.touch();
+                stream.writable().await?;
+            }
             Err(error) => return Err(error),
         }
     }
