@@ -138,6 +138,13 @@ def produce_where(peer):
 
 
 @case
+def produce_with_more_in_sync_than_there_are(peer):
+    name = peer.create("t", min_insync_replicas=2)
+    for acks in (-1, 1):
+        peer.ask(f"acks={acks}", "Produce", 9, produce(name, batch(), acks=acks))
+
+
+@case
 def produce_limits(peer):
     name = peer.create("small", max_message_bytes=1000)
     for size in (500, 932 - 69 + 61, 930, 935, 2000):
