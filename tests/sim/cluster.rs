@@ -1,7 +1,7 @@
 //! One run: a few brokers, their producers and consumers, and a controller, taking one step at a time as the seed says.
 //!
-//! The controller is as simple as its promises are: one truth about who leads and who is in sync, told to each broker
-//! whenever its turn comes. A leader that has not heard that it is deposed goes on, as in life.
+//! Each broker hears of the controller's decisions when its turn comes. A leader that has not heard that it is deposed
+//! goes on, as in life. What its clients, followers and the controller do is in files of their own.
 
 use std::{
     collections::BTreeMap,
@@ -11,16 +11,16 @@ use std::{
 use super::{
     contents::{self, StoredBatch},
     mishap::{Death, Mishap},
-    node::{Failed, Node, Settings, ends},
+    node::{Failed, Node, Settings},
     oracle::{self, Violation, acknowledged::Acknowledged, high_watermark::HighWatermark, vanished::Vanished},
     random::Random,
     trace::Trace,
-    workload::{Fate, Producer, RecordId},
+    workload::{Producer, RecordId},
 };
 use crate::{
-    log::{AppendError, LogConfig, LogError, ReplicateError, producers::ProducerError},
+    log::{LogConfig, LogError},
     model::{LeaderEpoch, NodeId, Offset, Timestamp},
-    replica::{Acks, Became, Demands, EpochEnd, Leadership, Lineage, lineage, truncation},
+    replica::{Demands, Leadership},
 };
 
 /// A run that broke a promise.
@@ -56,39 +56,39 @@ pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
     }
 }
 
-struct Cluster {
-    random: Random,
-    trace: Trace,
-    now: Timestamp,
-    settings: Settings,
-    plan: Plan,
-    nodes: Vec<Node>,
-    producers: Vec<Producer>,
+pub(super) struct Cluster {
+    pub(super) random: Random,
+    pub(super) trace: Trace,
+    pub(super) now: Timestamp,
+    pub(super) settings: Settings,
+    pub(super) plan: Plan,
+    pub(super) nodes: Vec<Node>,
+    pub(super) producers: Vec<Producer>,
     /// What the controller knows.
-    truth: Leadership,
+    pub(super) truth: Leadership,
     /// Counts its changes; and which of them each node has heard of last.
-    version: u32,
-    heard: Vec<u32>,
+    pub(super) version: u32,
+    pub(super) heard: Vec<u32>,
     /// Dead brokers that the controller has not noticed, the first to die first.
-    unnoticed: Vec<usize>,
+    pub(super) unnoticed: Vec<usize>,
     /// In which incarnation a follower last fetched from a leader: (leader, follower).
-    fetched_in: BTreeMap<(usize, usize), u32>,
-    acknowledged: Acknowledged,
-    vanished: Vanished,
-    high_watermark: HighWatermark,
-    summary: Summary,
+    pub(super) fetched_in: BTreeMap<(usize, usize), u32>,
+    pub(super) acknowledged: Acknowledged,
+    pub(super) vanished: Vanished,
+    pub(super) high_watermark: HighWatermark,
+    pub(super) summary: Summary,
 }
 
 /// What may happen in a run.
 #[derive(Debug, Clone, Copy)]
-struct Plan {
+pub(super) struct Plan {
     steps: u64,
     power_losses: bool,
     disk_errors: bool,
     /// One in so many steps is a mishap.
     mishaps: u64,
     /// One in so many requests goes to whoever thinks that it leads, and news of the controller take as long to arrive.
-    schism: u64,
+    pub(super) schism: u64,
 }
 
 impl Cluster {
@@ -205,7 +205,7 @@ impl Cluster {
         }
     }
 
-    fn die(&mut self, at: usize, death: Death) -> Result<(), Violation> {
+    pub(super) fn die(&mut self, at: usize, death: Death) -> Result<(), Violation> {
         let was_running = self.nodes[at].running.is_some();
         if was_running {
             self.nodes[at].is_clean = false;
@@ -220,7 +220,7 @@ impl Cluster {
     }
 
     /// After an operation: whether the process lived through it.
-    fn after(&mut self, at: usize, what: &str, result: Result<(), Failed>) -> Result<(), Violation> {
+    pub(super) fn after(&mut self, at: usize, what: &str, result: Result<(), Failed>) -> Result<(), Violation> {
         if let Some(death) = self.nodes[at].happened.death() {
             self.trace.note(format_args!("{}: {what}, and dies in it", at + 1));
             return self.die(at, death);
@@ -276,223 +276,12 @@ impl Cluster {
         Ok(())
     }
 
-    /// The controller hears of a broker that started.
-    fn register(&mut self, at: usize, is_clean: bool) -> Result<(), Violation> {
-        self.unnoticed.retain(|dead| *dead != at);
-        let node = self.nodes[at].id;
-        if !is_clean && self.truth.isr.contains(&node) {
-            if self.truth.isr.len() > 1 {
-                self.truth.isr.retain(|id| *id != node);
-            } else if let Some(flushed) = self.nodes[at].power_lost.filter(|_| !self.settings.demands.flushes_each) {
-                self.trace.note(format_args!("{}: was the last in sync; from {flushed} on is excused", at + 1));
-                self.acknowledged.excuse_from(flushed);
-                self.vanished.excuse_from(flushed);
-            }
-        }
-        self.version += 1;
-        if self.truth.leader.is_none_or(|leader| leader == node) {
-            self.elect();
-        }
-        Ok(())
-    }
-
-    /// One of those in sync begins a new epoch, or nobody leads for now.
-    fn elect(&mut self) {
-        let candidates: Vec<NodeId> = self.truth.isr.iter().copied().filter(|id| self.is_up(*id)).collect();
-        let leader = (!candidates.is_empty()).then(|| self.random.pick(&candidates));
-        if leader.is_none() && self.truth.leader.is_none() {
-            return;
-        }
-        self.truth.leader = leader;
-        self.truth.leader_epoch = LeaderEpoch(self.truth.leader_epoch.0 + 1);
-        self.version += 1;
-        self.summary.epochs = self.truth.leader_epoch.0;
-        let Leadership { leader_epoch, isr, .. } = &self.truth;
-        self.trace.note(format_args!("controller: {leader:?} leads epoch {leader_epoch}, in sync {isr:?}"));
-    }
-
-    fn is_up(&self, id: NodeId) -> bool {
-        self.nodes[index_of(id)].running.is_some()
-    }
-
-    /// The controller notices a death, or moves the leadership, or takes a replica out of the ISR.
-    fn controller_steps_in(&mut self, at: usize) -> Result<(), Violation> {
-        if let Some(dead) = (!self.unnoticed.is_empty()).then(|| self.unnoticed.remove(0)) {
-            self.trace.note(format_args!("controller: {} is gone", dead + 1));
-            self.take_out(dead);
-            return Ok(());
-        }
-        if self.random.one_in(2) && self.truth.isr.len() > 1 {
-            // A preferred leader election.
-            self.elect();
-            return Ok(());
-        }
-        // A leader that is up to date finds a follower too slow.
-        let leader = self.truth.leader.map(index_of);
-        let Some(leader) = leader.filter(|leader| *leader != at && self.heard[*leader] == self.version) else {
-            return Ok(());
-        };
-        let slow = self.nodes[at].id;
-        let Some(running) = self.nodes[leader].running.as_mut().filter(|_| self.truth.isr.contains(&slow)) else {
-            return Ok(());
-        };
-        let isr: Vec<NodeId> = self.truth.isr.iter().copied().filter(|id| *id != slow).collect();
-        running.replica.propose_isr(isr.clone());
-        self.trace.note(format_args!("{}: has {slow} taken out of the ISR", leader + 1));
-        self.truth.isr = isr;
-        self.version += 1;
-        Ok(())
-    }
-
-    fn take_out(&mut self, at: usize) {
-        let node = self.nodes[at].id;
-        if self.truth.isr.len() > 1 {
-            self.truth.isr.retain(|id| *id != node);
-        }
-        self.version += 1;
-        if self.truth.leader == Some(node) {
-            self.elect();
-        }
-    }
-
-    /// A broker hears of the controller's latest decisions.
-    fn deliver(&mut self, at: usize) -> Result<(), Violation> {
-        if self.heard[at] == self.version {
-            return Ok(());
-        }
-        let Some(running) = self.nodes[at].running.as_mut() else { return Ok(()) };
-        self.heard[at] = self.version;
-        let became = running.replica.change_leadership(self.truth.clone());
-        self.trace.note(format_args!("{}: hears that it is {became:?}", at + 1));
-        let Became::Leader { epoch, start } = became else { return Ok(()) };
-        running.log.begin_epoch(epoch);
-        debug_assert_eq!(start, running.log.log_end());
-        let log_start = running.log.log_start();
-        let batches = contents::read_all(&running.log)?;
-        self.check_log(&batches)?;
-        let log = by_offset(&batches);
-        let node = &mut self.nodes[at];
-        let safe = node.power_lost.take().filter(|_| !self.settings.demands.flushes_each);
-        self.acknowledged.elected(node.id, safe, &log, log_start)?;
-        self.vanished.check(&log, log_start)
-    }
-
-    fn check_log(&self, batches: &[StoredBatch]) -> Result<(), Violation> {
+    pub(super) fn check_log(&self, batches: &[StoredBatch]) -> Result<(), Violation> {
         oracle::order::check(batches)?;
         oracle::duplicates::check(batches)
     }
 
-    fn produce(&mut self) -> Result<(), Violation> {
-        // Most know the leader; some know an old one.
-        let knows = !self.random.one_in(self.plan.schism);
-        let leads = |at: &usize| self.nodes[*at].running.as_ref().is_some_and(|running| running.replica.is_leader());
-        let leaders: Vec<usize> = (0..self.nodes.len()).filter(leads).collect();
-        let Some(at) = self
-            .truth
-            .leader
-            .map(index_of)
-            .filter(|at| knows && leaders.contains(at))
-            .or_else(|| (!leaders.is_empty()).then(|| leaders[self.random.index(leaders.len())]))
-        else {
-            return Ok(());
-        };
-        let who = self.random.index(self.producers.len());
-        self.produce_to(at, who)
-    }
-
-    fn produce_to(&mut self, at: usize, who: usize) -> Result<(), Violation> {
-        let Some(index) = self.producers[who].next(self.now, &mut self.random) else { return Ok(()) };
-        let acks = self.producers[who].acks;
-        let sent = self.producers[who].in_flight[index].clone();
-        let (first, count) = (sent.records[0], sent.records.len());
-        let node = &mut self.nodes[at];
-        let running = node.running.as_ref().expect("it leads");
-        let epoch = running.replica.leader_epoch();
-        if !running.replica.takes(acks) {
-            self.trace.note(format_args!("{}: refuses {first}, too few are in sync", at + 1));
-            return Ok(());
-        }
-        match node.append(&sent.bytes, acks, self.now) {
-            Ok((base, awaited, duplicate)) => {
-                let what = format!("appends {first} and {} more at {base} ({acks:?}, again {duplicate})", count - 1);
-                let (node, incarnation) = (node.id, node.incarnation);
-                let fate = Fate::Waits { node, incarnation, epoch, base, awaited };
-                self.producers[who].in_flight[index].fate = fate;
-                self.summary.records += count;
-                self.after(at, &what, Ok(()))
-            }
-            Err(AppendError::Log(error)) => self.after(at, "an append", Err(error.into())),
-            Err(AppendError::FencedLeaderEpoch { .. }) => {
-                Err(Violation::new("order", "a leader was fenced by its own log"))
-            }
-            Err(AppendError::Producer(ProducerError::OutOfOrderSequence { .. })) if index > 0 => {
-                self.trace.note(format_args!("{}: {first} is out of order, for now", at + 1));
-                Ok(())
-            }
-            Err(error @ (AppendError::Producer(_) | AppendError::LargerThanSegment { .. })) => {
-                self.trace.note(format_args!("{}: {first} begins anew: {error}", at + 1));
-                self.producers[who].begin_anew();
-                Ok(())
-            }
-            Err(error) => Err(Violation::new("order", format!("{first}: {error}"))),
-        }
-    }
-
-    /// Answers whoever can be answered, and looks at what every leader says.
-    fn settle(&mut self) -> Result<(), Violation> {
-        for node in &self.nodes {
-            if let Some(running) = node.running.as_ref().filter(|running| running.replica.is_leader()) {
-                self.high_watermark.observe(&running.replica, self.settings.demands.flushes_each)?;
-            }
-        }
-        for who in 0..self.producers.len() {
-            let mut index = 0;
-            while index < self.producers[who].in_flight.len() {
-                let sent = &self.producers[who].in_flight[index];
-                let Fate::Waits { node, incarnation, epoch, base, awaited } = sent.fate else {
-                    index += 1;
-                    continue;
-                };
-                let at = index_of(node);
-                let asked = &self.nodes[at];
-                let running = asked.running.as_ref().filter(|_| asked.incarnation == incarnation);
-                let leads = |replica: &crate::replica::Replica| replica.is_leader() && replica.leader_epoch() == epoch;
-                let Some(running) = running.filter(|running| leads(&running.replica)) else {
-                    self.producers[who].in_flight[index].fate = Fate::ToSend;
-                    continue;
-                };
-                if awaited.is_some_and(|awaited| !running.replica.has(awaited)) {
-                    index += 1;
-                    continue;
-                }
-                if self.random.one_in(10) {
-                    self.trace.note(format_args!("{}: the answer to {} is lost", at + 1, sent.records[0]));
-                    self.producers[who].in_flight[index].fate = Fate::ToSend;
-                    continue;
-                }
-                let end = base.plus(sent.records.len() as i64);
-                if end > running.log.log_end() {
-                    let what = format!("{} is said to end at {end}, beyond the log", sent.records[0]);
-                    return Err(Violation::new("acknowledged", what));
-                }
-                let there = contents::read_around(&running.log, base, end)?;
-                let log_start = running.log.log_start();
-                Acknowledged::check_answer(&sent.records, base, &by_offset(&there), log_start)?;
-                self.trace.note(format_args!("{}: {} is acknowledged at {base}", at + 1, sent.records[0]));
-                match self.producers[who].acks {
-                    Acks::All => self.acknowledged.by_all(base, &sent.records),
-                    _ if epoch == self.truth.leader_epoch => self.acknowledged.by_one(base, &sent.records, node),
-                    // Deposed already, which it does not know: nobody promises anything.
-                    _ => {}
-                }
-                self.producers[who].in_flight.remove(index);
-                self.summary.acknowledged = self.acknowledged.count;
-            }
-        }
-        Ok(())
-    }
-
-    fn flush(&mut self, at: usize) -> Result<(), Violation> {
+    pub(super) fn flush(&mut self, at: usize) -> Result<(), Violation> {
         if self.nodes[at].running.is_none() {
             return Ok(());
         }
@@ -531,7 +320,7 @@ impl Cluster {
     }
 
     /// A mishap in store may come with the next call: then nothing is read.
-    fn can_read(&self, at: usize) -> bool {
+    pub(super) fn can_read(&self, at: usize) -> bool {
         !self.nodes[at].happened.died()
     }
 
@@ -549,115 +338,6 @@ impl Cluster {
         // It has told the controller.
         self.take_out(at);
         Ok(())
-    }
-
-    fn consume(&mut self, at: usize) -> Result<(), Violation> {
-        let running = self.nodes[at].running.as_ref().expect("it runs");
-        if !running.replica.is_leader() || !self.can_read(at) {
-            return Ok(());
-        }
-        let (start, until) = (running.log.log_start(), running.replica.high_watermark());
-        if start >= until {
-            return Ok(());
-        }
-        let from = start.plus(self.random.below((until.0 - start.0) as u64) as i64);
-        let max_bytes = self.random.between(1, 20_000) as usize;
-        let slice = running.log.read(from, max_bytes, until, true);
-        let slice = slice.map_err(|error| Violation::new("whole", error.to_string()))?;
-        if slice.next_offset <= from {
-            return Err(Violation::new("whole", format!("nothing at {from}, though the high watermark is {until}")));
-        }
-        let batches = contents::read(&running.log, from, slice.next_offset, max_bytes)?;
-        self.trace.note(format_args!("{}: a consumer reads {from} to {}", at + 1, slice.next_offset));
-        self.vanished.read(&batches, until)
-    }
-
-    /// A follower asks its leader for more, is told to cut its log, or gets some; and may get into the ISR.
-    fn fetch(&mut self, at: usize) -> Result<(), Violation> {
-        let Some(follower) = self.nodes[at].running.as_ref() else { return Ok(()) };
-        let epoch = follower.replica.leader_epoch();
-        let Some(from) = follower.replica.leadership().leader.map(index_of).filter(|from| *from != at) else {
-            return Ok(());
-        };
-        if follower.replica.is_leader() {
-            return Ok(());
-        }
-        let Some(position) = follower.replica.fetch_position() else { return self.flush(at) };
-        let last_epoch = follower.log.latest_epoch();
-        let Some(leader) = self.nodes[from].running.as_mut() else { return Ok(()) };
-        if !leader.replica.is_leader() || leader.replica.leader_epoch() != epoch {
-            return Ok(());
-        }
-        let end = |found: Option<(LeaderEpoch, Offset)>| found.map(|(epoch, end)| EpochEnd { epoch, end });
-        let relation =
-            last_epoch.map_or(Lineage::Same, |last| lineage(position, last, end(leader.log.epoch_end_offset(last))));
-        match relation {
-            Lineage::OutOfRange => {
-                let what = format!("{} knows nothing of epoch {last_epoch:?}", from + 1);
-                return Err(Violation::new("order", what));
-            }
-            Lineage::Diverges(leaders) => {
-                let follower = self.nodes[at].running.as_ref().expect("it runs");
-                let ours = end(follower.log.epoch_end_offset(leaders.epoch));
-                let truncation = truncation(leaders, ours, follower.log.log_end());
-                let what = format!("{truncation:?} of {}", follower.log.log_end());
-                self.summary.truncations += 1;
-                let result = self.nodes[at].truncate(truncation.to, self.now);
-                let failed = result.is_err();
-                self.after(at, &what, result.map_err(Failed::Disk))?;
-                // A log that could not be cut is not to be used.
-                if failed && self.nodes[at].running.is_some() {
-                    return self.die(at, Death::Killed);
-                }
-                return Ok(());
-            }
-            Lineage::Same => {}
-        }
-        if position > leader.log.log_end() {
-            return Err(Violation::new("order", format!("{} fetches beyond its leader's log", at + 1)));
-        }
-        let max_bytes = self.random.between(1, 10_000) as usize;
-        let slice = leader.log.read(position, max_bytes, leader.log.log_end(), true);
-        leader.replica.note_fetch(NodeId(at as i32 + 1), position);
-        let high_watermark = leader.replica.high_watermark();
-        let slice = match slice {
-            Ok(slice) => slice,
-            Err(error) if self.nodes[from].happened.died() => {
-                return self.after(from, &format!("cannot read: {error}"), Ok(()));
-            }
-            Err(error) => return Err(Violation::new("whole", error.to_string())),
-        };
-        self.fetched_in.insert((from, at), self.nodes[at].incarnation);
-        self.join(from, at);
-        if self.random.one_in(10) {
-            self.trace.note(format_args!("{}: the answer to its fetch from {position} is lost", at + 1));
-            return Ok(());
-        }
-        let result = self.nodes[at].follow(&slice.bytes, high_watermark, self.now);
-        let end = ends(&self.nodes[at].running.as_ref().expect("it runs").log).log_end;
-        let what = format!("fetches {position} to {end} from {}", from + 1);
-        match result {
-            Ok(()) => self.after(at, &what, Ok(())),
-            Err(ReplicateError::Log(error)) => self.after(at, &what, Err(error.into())),
-            Err(error) => Err(Violation::new("order", format!("{what}: {error}"))),
-        }
-    }
-
-    /// A leader asks for a follower to be counted in, if it has caught up; the controller knows in which incarnation it did.
-    fn join(&mut self, from: usize, at: usize) {
-        let id = self.nodes[at].id;
-        let is_known = self.heard[from] == self.version;
-        let is_same = self.fetched_in.get(&(from, at)) == Some(&self.nodes[at].incarnation);
-        let Some(leader) = self.nodes[from].running.as_mut() else { return };
-        if !leader.replica.may_join_isr(id) || !is_known || !is_same || self.truth.isr.contains(&id) {
-            return;
-        }
-        let mut isr = self.truth.isr.clone();
-        isr.push(id);
-        leader.replica.propose_isr(isr.clone());
-        self.trace.note(format_args!("{}: has {id} let into the ISR", from + 1));
-        self.truth.isr = isr;
-        self.version += 1;
     }
 
     /// All faults end. Then the cluster serves: everyone comes back and in sync, every producer is answered, and all logs
@@ -691,19 +371,6 @@ impl Cluster {
         Err(Violation::new("serves", "no faults any more, and it does not come to rest"))
     }
 
-    /// Sends what is in flight again, and nothing new.
-    fn finish_producers(&mut self) -> Result<(), Violation> {
-        let Some(at) = self.truth.leader.map(index_of) else { return Ok(()) };
-        let leads = self.nodes[at].running.as_ref().is_some_and(|running| running.replica.is_leader());
-        for who in 0..self.producers.len() {
-            let to_send = self.producers[who].in_flight.iter().any(|sent| sent.fate == Fate::ToSend);
-            if leads && to_send {
-                self.produce_to(at, who)?;
-            }
-        }
-        self.settle()
-    }
-
     fn are_all_the_same(&self) -> bool {
         let all_in_sync = self.truth.isr.len() == self.nodes.len();
         let ends = self.nodes.iter().filter_map(|node| node.running.as_ref());
@@ -731,10 +398,10 @@ impl Cluster {
     }
 }
 
-fn index_of(id: NodeId) -> usize {
+pub(super) fn index_of(id: NodeId) -> usize {
     id.0 as usize - 1
 }
 
-fn by_offset(batches: &[StoredBatch]) -> BTreeMap<Offset, RecordId> {
+pub(super) fn by_offset(batches: &[StoredBatch]) -> BTreeMap<Offset, RecordId> {
     batches.iter().flat_map(StoredBatch::offsets).collect()
 }

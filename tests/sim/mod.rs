@@ -4,15 +4,18 @@
 //! One seed is one run and one trace. A run that breaks a promise of `oracle/` prints its seed, its last steps, and the
 //! command that replays it. `scripts/soak sim` runs many thousands.
 
+mod clients;
 mod cluster;
 mod commands;
 mod contents;
 mod faults;
 mod journal;
+mod membership;
 mod mishap;
 mod node;
 mod oracle;
 mod random;
+mod replication;
 mod shards;
 mod trace;
 mod view;

@@ -1,0 +1,81 @@
+//! Followers of a run: they fetch, cut their logs where those part from their leader's, and append.
+
+use super::{
+    cluster::{Cluster, index_of},
+    mishap::Death,
+    node::{Failed, ends},
+    oracle::Violation,
+};
+use crate::{
+    log::ReplicateError,
+    model::{LeaderEpoch, NodeId, Offset},
+    replica::{EpochEnd, Lineage, Replica, lineage, truncation},
+};
+
+impl Cluster {
+    /// A follower asks its leader for more: it is told to cut its log, or gets some; and may get into the ISR.
+    pub(super) fn fetch(&mut self, at: usize) -> Result<(), Violation> {
+        let Some(follower) = self.nodes[at].running.as_ref().filter(|running| !running.replica.is_leader()) else {
+            return Ok(());
+        };
+        let epoch = follower.replica.leader_epoch();
+        let Some(from) = follower.replica.leadership().leader.map(index_of) else { return Ok(()) };
+        let Some(position) = follower.replica.fetch_position() else { return self.flush(at) };
+        let last_epoch = follower.log.latest_epoch();
+        let leads = |replica: &Replica| replica.is_leader() && replica.leader_epoch() == epoch;
+        let leader = self.nodes[from].running.as_ref().filter(|running| leads(&running.replica));
+        // Else it is fenced, or nobody is there, and asks again.
+        let Some(leader) = leader else { return Ok(()) };
+        let relation = last_epoch
+            .map_or(Lineage::Same, |last| lineage(position, last, epoch_end(leader.log.epoch_end_offset(last))));
+        match relation {
+            Lineage::Same if position <= leader.log.log_end() => self.fetch_from(at, from, position),
+            Lineage::Diverges(leaders) => self.truncate(at, leaders),
+            Lineage::Same | Lineage::OutOfRange => {
+                let what =
+                    format!("{} has {last_epoch:?} before {position}, and {} knows nothing of it", at + 1, from + 1);
+                Err(Violation::new("order", what))
+            }
+        }
+    }
+
+    fn truncate(&mut self, at: usize, leaders: EpochEnd) -> Result<(), Violation> {
+        let follower = self.nodes[at].running.as_ref().expect("it runs");
+        let ours = epoch_end(follower.log.epoch_end_offset(leaders.epoch));
+        let truncation = truncation(leaders, ours, follower.log.log_end());
+        let what = format!("{truncation:?} of {}", follower.log.log_end());
+        self.summary.truncations += 1;
+        let result = self.nodes[at].truncate(truncation.to, self.now);
+        let failed = result.is_err();
+        self.after(at, &what, result.map_err(Failed::Disk))?;
+        // A log that could not be cut is not to be used.
+        if failed && self.nodes[at].running.is_some() { self.die(at, Death::Killed) } else { Ok(()) }
+    }
+
+    fn fetch_from(&mut self, at: usize, from: usize, position: Offset) -> Result<(), Violation> {
+        let max_bytes = self.random.between(1, 10_000) as usize;
+        let leader = self.nodes[from].running.as_mut().expect("it leads");
+        let slice = leader.log.read(position, max_bytes, leader.log.log_end(), true);
+        let slice = slice.map_err(|error| Violation::new("whole", error.to_string()))?;
+        leader.replica.note_fetch(NodeId(at as i32 + 1), position);
+        let high_watermark = leader.replica.high_watermark();
+        self.fetched_in.insert((from, at), self.nodes[at].incarnation);
+        self.join(from, at);
+        if self.random.one_in(10) {
+            self.trace.note(format_args!("{}: the answer to its fetch from {position} is lost", at + 1));
+            return Ok(());
+        }
+        let result = self.nodes[at].follow(&slice.bytes, high_watermark, self.now);
+        let end = ends(&self.nodes[at].running.as_ref().expect("it runs").log).log_end;
+        let what = format!("fetches {position} to {end} from {}", from + 1);
+        match result {
+            Ok(()) => self.after(at, &what, Ok(())),
+            Err(ReplicateError::Log(error)) => self.after(at, &what, Err(error.into())),
+            Err(error) => Err(Violation::new("order", format!("{what}: {error}"))),
+        }
+    }
+}
+
+fn epoch_end(found: Option<(LeaderEpoch, Offset)>) -> Option<EpochEnd> {
+    found.map(|(epoch, end)| EpochEnd { epoch, end })
+}
