@@ -210,7 +210,7 @@ impl Cluster {
         if was_running {
             self.nodes[at].is_clean = false;
         }
-        let death = self.nodes[at].die(death, &mut self.random);
+        self.nodes[at].die(death, &mut self.random);
         self.trace.note(format_args!("{}: {death:?}", at + 1));
         self.summary.deaths += 1;
         if was_running && !self.unnoticed.contains(&at) {
@@ -271,7 +271,7 @@ impl Cluster {
     fn die_again(&mut self, at: usize) -> Result<(), Violation> {
         self.nodes[at].is_clean = false;
         let death = self.nodes[at].happened.death().unwrap_or(Death::Killed);
-        let death = self.nodes[at].die(death, &mut self.random);
+        self.nodes[at].die(death, &mut self.random);
         self.trace.note(format_args!("{}: did not start, {death:?}", at + 1));
         Ok(())
     }
@@ -346,9 +346,6 @@ impl Cluster {
         self.trace.note(format_args!("all faults end"));
         for at in 0..self.nodes.len() {
             self.nodes[at].disarm();
-            if self.nodes[at].happened.sync_failed() {
-                self.die(at, Death::PowerLost)?;
-            }
         }
         for _ in 0..2_000 {
             self.now = Timestamp(self.now.0 + 10);

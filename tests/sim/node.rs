@@ -105,10 +105,9 @@ impl Node {
     }
 
     /// The process, if there is one, is no more; the disk is as the next one finds it.
-    pub fn die(&mut self, death: Death, random: &mut Random) -> Death {
+    pub fn die(&mut self, death: Death, random: &mut Random) {
         self.note_flushed();
         self.running = None;
-        let death = if self.happened.sync_failed() { Death::PowerLost } else { death };
         match death {
             Death::Killed => {
                 self.disk = self.disk.kill();
@@ -121,7 +120,6 @@ impl Node {
             }
         }
         self.happened = Happened::default();
-        death
     }
 
     /// What is promised not to be lost by now.
