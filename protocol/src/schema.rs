@@ -481,6 +481,7 @@ macro_rules! schema {
                     form: <$ty as $crate::wire::Wire>::FORM,
                 }),*]);
 
+                #[inline]
                 fn read<'a>(input: &'a [u8], cx: $crate::wire::Cx<'a>) -> $crate::wire::Read<'a, Self> {
                     $(#[allow(unused_mut)]
                     let (input, mut $field): (_, $ty) = fields::$field.read(
