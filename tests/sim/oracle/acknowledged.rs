@@ -6,8 +6,8 @@
 //!   power losses of replicas, unless *the last in-sync replica* lost its power before it flushed the record. (Who comes
 //!   back after an unclean stop is taken out of the ISR where anyone else is left in it, and has to catch up: KIP-966.)
 //!   With a single replica that is any power loss before the flush.
-//! - `acks=1`: as above, with the one leader that answered standing for the in-sync replicas; another leader need not
-//!   have it.
+//! - `acks=1`: as above, with the one leader that answered standing for the in-sync replicas. Another leader need not have
+//!   it; if it does, it stands for the record from then on.
 //!
 //! And an answer is true when it is given: the record is at the offset that it names.
 //!
@@ -25,7 +25,7 @@ use crate::{
 pub struct Acknowledged {
     /// With `acks=all`.
     by_all: BTreeMap<Offset, RecordId>,
-    /// With `acks=1`, by whom.
+    /// With `acks=1`, and which leader stands for it.
     by_one: BTreeMap<Offset, (RecordId, NodeId)>,
     pub count: usize,
 }
@@ -57,7 +57,7 @@ impl Acknowledged {
     ) -> Result<(), Violation> {
         for (offset, (id, by)) in std::mem::take(&mut self.by_one) {
             if log.get(&offset) == Some(&id) {
-                self.by_one.insert(offset, (id, by));
+                self.by_one.insert(offset, (id, leader));
             } else if by == leader && safe.is_none_or(|safe| offset < safe) && offset >= log_start {
                 return Err(lost(offset, id, log));
             }
