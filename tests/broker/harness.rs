@@ -56,6 +56,10 @@ impl Local {
     }
 
     /// Stops cleanly and returns the folder.
+    pub fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
+    }
+
     pub fn stop(mut self) -> TempDir {
         self.shutdown();
         self.folder.take().expect("taken only here")
