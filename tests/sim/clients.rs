@@ -116,7 +116,9 @@ impl Cluster {
         self.trace.note(format_args!("{}: {} is acknowledged at {base}", at + 1, sent.records[0]));
         match self.producers[who].acks {
             Acks::All => self.acknowledged.by_all(base, &sent.records),
-            _ if epoch == self.truth.leader_epoch => self.acknowledged.by_one(base, &sent.records, node),
+            _ if epoch == self.truth.leader_epoch => {
+                self.acknowledged.by_one(base, &sent.records, node, self.settings.demands.flushes_each);
+            }
             // Deposed already, which it does not know: nobody promises anything.
             _ => {}
         }

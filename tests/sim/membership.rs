@@ -111,8 +111,7 @@ impl Cluster {
         self.check_log(&batches)?;
         let log = by_offset(&batches);
         let node = &mut self.nodes[at];
-        let safe = node.power_lost.take().filter(|_| !self.settings.demands.flushes_each);
-        self.acknowledged.elected(node.id, safe, &log, log_start)?;
+        self.acknowledged.elected(node.id, node.power_lost.take(), &log, log_start)?;
         self.vanished.check(&log, log_start)
     }
 

@@ -12,6 +12,11 @@ use zstd::zstd_safe;
 use super::Codec;
 use super::xerial;
 
+/// How an LZ4 frame begins.
+const LZ4_MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
+/// The flag of an LZ4 frame whose blocks can each be read alone.
+const LZ4_INDEPENDENT_BLOCKS: u8 = 0x20;
+
 /// Why bytes could not be compressed or decompressed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[allow(missing_docs, reason = "a message names its fields")]
@@ -110,6 +115,22 @@ pub fn compress(compression: Compression, input: &[u8], output: &mut Vec<u8>) ->
     Ok(())
 }
 
+/// Whether compressed data begins as Java's decoders want it, by its first bytes alone: for data that is stored unopened.
+pub fn check_beginning(codec: Codec, input: &[u8]) -> Result<(), CompressionError> {
+    match (codec, input) {
+        (Codec::None | Codec::Snappy, _) => Ok(()),
+        (Codec::Gzip, [0x1f, 0x8b, ..]) | (Codec::Zstd, [0x28, 0xb5, 0x2f, 0xfd, ..]) => Ok(()),
+        // lz4_flex also reads legacy frames and linked blocks, with larger buffers; Java reads neither.
+        (Codec::Lz4, [a, b, c, d, flags, ..]) if [*a, *b, *c, *d] == LZ4_MAGIC => {
+            match flags & LZ4_INDEPENDENT_BLOCKS {
+                0 => Err(malformed(codec, "linked blocks are not supported")),
+                _ => Ok(()),
+            }
+        }
+        _ => Err(malformed(codec, "not the beginning of a frame")),
+    }
+}
+
 /// Decompresses the whole of `input` into at most `limit` bytes. Truncated data and bytes left over are errors.
 pub fn decompress(codec: Codec, input: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
     if codec != Codec::None && input.is_empty() {
@@ -132,17 +153,7 @@ pub fn decompress(codec: Codec, input: &[u8], limit: usize) -> Result<Vec<u8>, C
 }
 
 fn decompress_lz4(input: &[u8], limit: usize) -> Result<Vec<u8>, CompressionError> {
-    const MAGIC: [u8; 4] = 0x184D_2204_u32.to_le_bytes();
-    const INDEPENDENT_BLOCKS: u8 = 0x20;
-    // lz4_flex also reads legacy frames and linked blocks, with larger buffers; Java reads neither.
-    match input {
-        [a, b, c, d, flags, ..] if [*a, *b, *c, *d] == MAGIC => {
-            if flags & INDEPENDENT_BLOCKS == 0 {
-                return Err(malformed(Codec::Lz4, "linked blocks are not supported"));
-            }
-        }
-        _ => return Err(malformed(Codec::Lz4, "not an LZ4 frame")),
-    }
+    check_beginning(Codec::Lz4, input)?;
     let mut decoder = lz4_flex::frame::FrameDecoder::new(Input { rest: input, starved: false });
     let output = read_up_to(Codec::Lz4, &mut decoder, input.len(), limit)?;
     let input = decoder.get_ref();

@@ -21,7 +21,7 @@ pub use batch::{
     patch_log_append_time, patch_max_timestamp, peek_magic, peek_size,
 };
 pub use builder::{BatchBuilder, BuildError, recompress};
-pub use compression::{Compression, CompressionError, compress, decompress};
+pub use compression::{Compression, CompressionError, check_beginning, compress, decompress};
 pub use control::{ControlError, ControlType, EndTransactionMarker};
 pub use records::{Header, Record, RecordError, RecordView, RecordViews, Records};
 pub use validate::{Checked, InvalidBatch, ProduceLimits, RecordRejection, Rejection, check_produced, is_laborious};

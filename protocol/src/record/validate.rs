@@ -16,7 +16,7 @@ use super::batch::HEADER_LEN;
 use super::builder::recompress_records;
 use super::{
     Batch, BatchError, BatchHeader, BuildError, Codec, Compression, CompressionError, MAGIC_V2, NO_TIMESTAMP,
-    RecordError, RecordViews, TimestampType, peek_magic,
+    RecordError, RecordViews, TimestampType, check_beginning, peek_magic,
 };
 
 /// Rejections beyond these are not listed: the answer to a bad batch stays small.
@@ -214,6 +214,7 @@ pub fn check_produced(records: &Bytes, limits: &ProduceLimits) -> Result<Checked
 
     let target = limits.target(codec);
     if codec != Codec::None && target.is_none() && header_suffices(header, limits) {
+        check_beginning(codec, &batch.payload()).map_err(InvalidBatch::Compression)?;
         return Ok(stamped(*header, batch.payload(), header.max_timestamp, limits));
     }
     let record_bytes = batch.record_bytes(limits.max_decompressed_bytes).map_err(InvalidBatch::from_batch)?;
@@ -409,6 +410,27 @@ mod tests {
             assert_eq!(checked.payload.as_ptr(), bytes[HEADER_LEN..].as_ptr(), "{codec:?} payload was copied");
             let records = whole(&checked).records(1000).unwrap();
             assert_eq!(records.map(|record| record.unwrap().offset).collect::<Vec<_>>(), [42, 43, 44]);
+        }
+    }
+
+    #[test]
+    fn compressed_data_that_java_cannot_begin_to_read_is_refused() {
+        for (codec, frame) in [
+            (Codec::Gzip, &b"garbage"[..]),
+            (Codec::Zstd, b"garbage"),
+            (Codec::Lz4, b"garbage"),
+            (Codec::Lz4, b"\x04\x22\x4d\x18\x40\x40\xc0 linked blocks"),
+            (Codec::Gzip, b""),
+            (Codec::Lz4, b""),
+        ] {
+            let mut bytes = three(codec).build()[..HEADER_LEN].to_vec();
+            bytes.extend_from_slice(frame);
+            let length = i32::try_from(bytes.len() - 12).unwrap();
+            bytes[8..12].copy_from_slice(&length.to_be_bytes());
+            let crc = crc32c::crc32c(&bytes[21..]);
+            bytes[17..21].copy_from_slice(&crc.to_be_bytes());
+            let checked = check_produced(&Bytes::from(bytes), &limits());
+            assert!(matches!(checked, Err(InvalidBatch::Compression(_))), "{codec:?} {frame:?}");
         }
     }
 

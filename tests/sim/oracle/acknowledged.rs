@@ -7,7 +7,7 @@
 //!   back after an unclean stop is taken out of the ISR where anyone else is left in it, and has to catch up: KIP-966.)
 //!   With a single replica that is any power loss before the flush.
 //! - `acks=1`: as above, with the one leader that answered standing for the in-sync replicas. Another leader need not have
-//!   it; if it does, it stands for the record from then on.
+//!   it; if it does, it stands for the record from then on, as by Kafka's default: as a follower it need not have flushed it.
 //!
 //! And an answer is true when it is given: the record is at the offset that it names.
 //!
@@ -25,9 +25,17 @@ use crate::{
 pub struct Acknowledged {
     /// With `acks=all`.
     by_all: BTreeMap<Offset, RecordId>,
-    /// With `acks=1`, and which leader stands for it.
-    by_one: BTreeMap<Offset, (RecordId, NodeId)>,
+    /// With `acks=1`.
+    by_one: BTreeMap<Offset, (RecordId, Stands)>,
     pub count: usize,
+}
+
+/// The leader that stands for a record.
+#[derive(Debug, Clone, Copy)]
+struct Stands {
+    leader: NodeId,
+    /// It has said that no power loss takes the record.
+    flushed: bool,
 }
 
 impl Acknowledged {
@@ -36,10 +44,12 @@ impl Acknowledged {
         self.by_all.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), *id)));
     }
 
-    /// To be called for leaders that are not deposed already, whether or not they know.
-    pub fn by_one(&mut self, base: Offset, records: &[RecordId], leader: NodeId) {
+    /// To be called for leaders that are not deposed already, whether or not they know. `flushed` says that they answer after
+    /// a flush.
+    pub fn by_one(&mut self, base: Offset, records: &[RecordId], leader: NodeId, flushed: bool) {
         self.count += records.len();
-        self.by_one.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), (*id, leader))));
+        let stands = Stands { leader, flushed };
+        self.by_one.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), (*id, stands))));
     }
 
     /// The last in-sync replica lost its power, and had flushed up to `flushed`.
@@ -55,10 +65,12 @@ impl Acknowledged {
         log: &BTreeMap<Offset, RecordId>,
         log_start: Offset,
     ) -> Result<(), Violation> {
-        for (offset, (id, by)) in std::mem::take(&mut self.by_one) {
+        for (offset, (id, stands)) in std::mem::take(&mut self.by_one) {
+            let is_same = stands.leader == leader;
             if log.get(&offset) == Some(&id) {
-                self.by_one.insert(offset, (id, leader));
-            } else if by == leader && safe.is_none_or(|safe| offset < safe) && offset >= log_start {
+                let flushed = is_same && stands.flushed;
+                self.by_one.insert(offset, (id, Stands { leader, flushed }));
+            } else if is_same && (stands.flushed || safe.is_none_or(|safe| offset < safe)) && offset >= log_start {
                 return Err(lost(offset, id, log));
             }
         }
