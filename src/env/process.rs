@@ -50,6 +50,15 @@ pub fn give_back_large_allocations() {
     }
 }
 
+/// Gives back to the operating system what was freed and lies in between. Takes milliseconds, and the allocator's locks.
+pub fn give_back_freed() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim may be called at any time by any thread.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 /// Where data goes if nobody says: `/var/lib/felice` for root, else what the XDG Base Directory Specification says.
 /// `None` for a user without a home. Never `/tmp`, which does not keep what it is given.
 pub fn default_data_dir() -> Option<PathBuf> {
