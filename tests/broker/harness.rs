@@ -36,7 +36,12 @@ impl Local {
     }
 
     pub fn start_in(folder: TempDir, settings: &[&str]) -> Local {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        Local::start_on(2, folder, settings)
+    }
+
+    /// With so many threads that serve connections.
+    pub fn start_on(threads: usize, folder: TempDir, settings: &[&str]) -> Local {
+        let runtime = Builder::new_multi_thread().worker_threads(threads).enable_all().build().unwrap();
         let set: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
         let listen = ["127.0.0.1:0".to_owned()];
         let given = Given { set: &set, data_dir: Some(folder.path()), listen: &listen, ..Given::default() };

@@ -3,9 +3,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use felice_protocol::{
-    api::Request,
+    api::{Request, write_request},
     error::ErrorCode,
     messages::{
+        api_versions::ApiVersionsRequest,
         create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
         create_topics::{CreatableTopic, CreateTopicsRequest},
         delete_topics::{DeleteTopicState, DeleteTopicsRequest},
@@ -25,7 +26,7 @@ use tempfile::TempDir;
 use super::{Bystander, MIB, crowd, raw};
 use crate::{
     client::{Client, error, fetch_partition},
-    harness::Process,
+    harness::{Local, Process},
 };
 
 /// Where an API has an array, and the smallest element: key, version, what comes before the count, and the element. All in
@@ -196,6 +197,32 @@ fn long_lists_are_answered_whole_and_hold_nobody_up() {
     bystander.was_served();
     let grown = broker.peak().saturating_sub(before);
     assert!(grown < 200 * MIB, "{grown} bytes");
+}
+
+/// One thread serves everyone: while it decodes 100,000 topics nobody else is answered, unless that is done elsewhere.
+#[test]
+fn a_long_request_is_worked_on_apart() {
+    let broker = Local::start_on(1, TempDir::new().unwrap(), &[]);
+    let (mut heavy, mut bystander) = (broker.client(), broker.client());
+    let id = heavy.create_topic("t", 1, &[]);
+    let topic = |name| MetadataRequestTopic { topic_id: id, name: Some(name), ..Default::default() };
+    let request = MetadataRequest { topics: Some(names(100_000).map(topic).collect()), ..Default::default() };
+    let frame = write_request(1, 12, None, &request).unwrap().to_bytes();
+    let (last, most) = frame.split_last().unwrap();
+    assert!(heavy.send_raw(most));
+    let ask = ApiVersionsRequest::default();
+    // The broker has read all that there is when it has nothing left but to answer others.
+    for _ in 0..20 {
+        bystander.call(0, &ask);
+    }
+    assert!(heavy.send_raw(&[*last]));
+    heavy.stream().set_nonblocking(true).unwrap();
+    let mut answered = 0;
+    while heavy.stream().peek(&mut [0]).is_err() {
+        bystander.call(0, &ask);
+        answered += 1;
+    }
+    assert!(answered > 10, "{answered} requests of others were answered meanwhile");
 }
 
 #[test]
