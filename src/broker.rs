@@ -326,8 +326,18 @@ fn topic_settings(broker: &BrokerConfig, own: &BTreeMap<String, String>) -> Topi
 
 fn log_config(broker: &BrokerConfig, topic: &TopicConfig) -> LogConfig {
     LogConfig {
+        deletes: topic.deletes,
+        compacts: topic.compacts,
+        retention_ms: topic.retention_ms,
+        retention_bytes: topic.retention_bytes,
+        file_delete_delay_ms: topic.file_delete_delay_ms,
+        delete_retention_ms: topic.delete_retention_ms,
+        min_compaction_lag_ms: topic.min_compaction_lag_ms,
+        max_compaction_lag_ms: topic.max_compaction_lag_ms,
+        min_cleanable_dirty_ratio: topic.min_cleanable_dirty_ratio,
         segment_bytes: u64::from(topic.segment_bytes),
         segment_ms: topic.segment_ms,
+        segment_jitter_ms: topic.segment_jitter_ms,
         segment_index_bytes: u64::from(topic.segment_index_bytes),
         index_interval_bytes: u64::from(topic.index_interval_bytes),
         flush_messages: u64::try_from(topic.flush_messages).unwrap_or(u64::MAX),

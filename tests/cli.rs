@@ -135,8 +135,8 @@ fn a_bad_setting_is_one_line_and_no_folder() {
         (&["--set", "favourite.colour=red"], "--set: unknown setting favourite.colour"),
         (&["--set", "num.partitions"], "--set: num.partitions has no =; write name=value"),
         (
-            &["--set", "log.retention.hours=1"],
-            "--set: log.retention.hours is not supported yet: it belongs to retention",
+            &["--set", "transaction.max.timeout.ms=1"],
+            "--set: transaction.max.timeout.ms is not supported yet: it belongs to transactions",
         ),
         (
             &["--set", "sasl.enabled.mechanisms=PLAIN"],

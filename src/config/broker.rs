@@ -47,8 +47,26 @@ pub struct BrokerConfig {
     pub producer_id_expiration: Duration,
     pub producer_id_expiration_check_interval: Duration,
 
+    /// `log.retention.check.interval.ms`.
+    pub retention_check_interval: Duration,
+    pub cleaner: CleanerConfig,
+    /// `num.recovery.threads.per.data.dir`.
+    pub recovery_threads: usize,
+
     /// What was set, from which topics take their defaults and `DescribeConfigs` its answers.
     pub settings: Settings,
+}
+
+/// How compacted topics are compacted: the settings called `log.cleaner.*`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct CleanerConfig {
+    /// None where `log.cleaner.enable` is false.
+    pub threads: usize,
+    pub backoff: Duration,
+    pub dedupe_buffer_bytes: usize,
+    pub io_buffer_bytes: usize,
+    pub load_factor: f64,
+    pub io_max_bytes_per_second: f64,
 }
 
 impl BrokerConfig {
@@ -122,6 +140,18 @@ impl BrokerConfig {
             max_request_partition_size_limit: read.size("max.request.partition.size.limit"),
             producer_id_expiration: read.millis("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: read.millis("producer.id.expiration.check.interval.ms"),
+            retention_check_interval: Duration::from_millis(
+                u64::try_from(read.long("log.retention.check.interval.ms")).unwrap_or(u64::MAX),
+            ),
+            cleaner: CleanerConfig {
+                threads: if read.bool("log.cleaner.enable") { read.size("log.cleaner.threads") } else { 0 },
+                backoff: Duration::from_millis(u64::try_from(read.long("log.cleaner.backoff.ms")).unwrap_or(u64::MAX)),
+                dedupe_buffer_bytes: usize::try_from(read.long("log.cleaner.dedupe.buffer.size")).unwrap_or(usize::MAX),
+                io_buffer_bytes: read.size("log.cleaner.io.buffer.size"),
+                load_factor: read.double("log.cleaner.io.buffer.load.factor"),
+                io_max_bytes_per_second: read.double("log.cleaner.io.max.bytes.per.second"),
+            },
+            recovery_threads: read.size("num.recovery.threads.per.data.dir"),
             settings,
         })
     }
@@ -180,6 +210,10 @@ impl Read<'_> {
             Value::Long(value) => value,
             other => unreachable!("{name} is a LONG in the table, not {other:?}"),
         }
+    }
+
+    fn double(&self, name: &str) -> f64 {
+        self.value(name).to_text().parse().unwrap_or_else(|_| unreachable!("{name} is a DOUBLE in the table"))
     }
 
     fn list(&self, name: &str) -> Vec<String> {

@@ -16,7 +16,7 @@ use std::path::Path;
 
 pub use self::{
     banner::{banner, warning},
-    broker::{BrokerConfig, describe_broker},
+    broker::{BrokerConfig, CleanerConfig, describe_broker},
     error::ConfigError,
     listeners::{Advertised, Bind, Host, ListenerConfig, PLAINTEXT},
     setting::{Setting, Type, Valid, Value},

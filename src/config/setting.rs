@@ -63,6 +63,8 @@ pub enum Valid {
     Between(i64, i64),
     /// Both ends included, or -1, which stands for the codec's own choice.
     BetweenOrMinusOne(i64, i64),
+    /// A DOUBLE from 0 to 1.
+    Ratio,
     OneOf(&'static [&'static str]),
     /// For lists: each element is one of these, none twice.
     SubsetOf(&'static [&'static str]),
@@ -145,6 +147,12 @@ impl Setting {
                 }
                 Err(self.invalid(level, format!("Value must be between {min} and {max} or equal to -1")))
             }
+            (Valid::Ratio, Value::Text(text)) => match text.parse::<f64>() {
+                Ok(ratio) if ratio < 0.0 => Err(self.invalid(text, "Value must be at least 0")),
+                Ok(ratio) if ratio > 1.0 => Err(self.invalid(text, "Value must be no more than 1")),
+                Ok(ratio) if ratio.is_nan() => Err(self.invalid(text, "Not a number of type DOUBLE")),
+                _ => Ok(()),
+            },
             (Valid::OneOf(known), Value::Text(text)) => self.check_known(text, known),
             (Valid::SubsetOf(known), Value::List(elements)) => self.check_elements(elements, known),
             (Valid::OnlyYet { only, known }, value) => {

@@ -226,12 +226,12 @@ mod tests {
 
     #[test]
     fn every_problem_is_told_with_its_place() {
-        let file = "num.partitoins=3\nlog.retention.hours=168\nssl.keystore.location=/x\nnum.partitions=none\nsasl.nonsense=1\n";
+        let file = "num.partitoins=3\ntransaction.max.timeout.ms=900000\nssl.keystore.location=/x\nnum.partitions=none\nsasl.nonsense=1\n";
         assert_eq!(
             finish(file, &["node.id"]).unwrap_err(),
             [
                 "server.properties, line 1: unknown setting num.partitoins; did you mean num.partitions?",
-                "server.properties, line 2: log.retention.hours is not supported yet: it belongs to retention",
+                "server.properties, line 2: transaction.max.timeout.ms is not supported yet: it belongs to transactions",
                 "server.properties, line 3: ssl.keystore.location asks for security that is not supported yet: TLS, SASL and authorization",
                 "server.properties, line 4: Invalid value none for configuration num.partitions: Not a number of type INT",
                 "server.properties, line 5: sasl.nonsense asks for security that is not supported yet: TLS, SASL and authorization",

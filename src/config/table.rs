@@ -5,8 +5,8 @@ use super::{
     error::nearest,
     setting::{
         Setting,
-        Type::{self, Boolean, Int, List, Long},
-        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, OnlyYet, SubsetOf},
+        Type::{self, Boolean, Double, Int, List, Long},
+        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, OnlyYet, Ratio, SubsetOf},
     },
 };
 
@@ -93,7 +93,7 @@ const MAX_INT: Option<&str> = Some("2147483647");
 pub(super) const MAX_LONG: Option<&str> = Some("9223372036854775807");
 pub(super) const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 pub(super) const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
-pub(super) const CLEANUP_POLICIES: Valid = OnlyYet { only: "delete", known: &["compact", "delete"] };
+pub(super) const CLEANUP_POLICIES: Valid = SubsetOf(&["compact", "delete"]);
 pub(super) const NEVER: Valid = OnlyYet { only: "false", known: &[] };
 
 #[rustfmt::skip]
@@ -167,7 +167,47 @@ pub static OBEYED: &[Setting] = &[
     fixed("log.flush.scheduler.interval.ms", Long, MAX_LONG, Any,
         "Time after which written records are flushed to disk where log.flush.interval.ms is not set."),
     dynamic("log.cleanup.policy", List, Some("delete"), CLEANUP_POLICIES,
-        "What happens to old records."),
+        "What happens to old records: `delete` removes old segments, `compact` keeps the last record of each key, both do both; empty keeps everything."),
+    dynamic("log.retention.ms", Long, None, Any,
+        "Age of its newest record at which a segment is deleted; -1 is without limit. Goes before log.retention.minutes."),
+    fixed("log.retention.minutes", Int, None, Any,
+        "Age of its newest record at which a segment is deleted; -1 is without limit. Goes before log.retention.hours."),
+    fixed("log.retention.hours", Int, Some("168"), Any,
+        "Age of its newest record at which a segment is deleted; -1 is without limit."),
+    dynamic("log.retention.bytes", Long, Some("-1"), Any,
+        "Size of a partition above which its oldest segments are deleted; -1 is without limit."),
+    fixed("log.retention.check.interval.ms", Long, Some("300000"), AtLeast(1),
+        "How often logs are looked through for segments to delete."),
+    dynamic("log.segment.delete.delay.ms", Long, Some("60000"), AtLeast(0),
+        "How long the files of a deleted segment stay on disk, renamed."),
+    dynamic("log.roll.jitter.ms", Long, None, AtLeast(0),
+        "The most by which a segment is closed before its age, at random; goes before log.roll.jitter.hours."),
+    fixed("log.roll.jitter.hours", Int, Some("0"), AtLeast(0),
+        "The most by which a segment is closed before its age, at random."),
+    fixed("log.cleaner.enable", Boolean, Some("true"), Any,
+        "Whether compacted topics are compacted."),
+    dynamic("log.cleaner.threads", Int, Some("1"), AtLeast(0),
+        "Threads that compact."),
+    dynamic("log.cleaner.backoff.ms", Long, Some("15000"), AtLeast(0),
+        "How long a cleaner thread waits where there is nothing to compact."),
+    dynamic("log.cleaner.dedupe.buffer.size", Long, Some("134217728"), AtLeast(1_048_576),
+        "The most memory that all cleaner threads take to remember keys, in bytes. It is taken as keys are met."),
+    dynamic("log.cleaner.io.buffer.size", Int, Some("524288"), AtLeast(0),
+        "Bytes that are read and written at once while compacting."),
+    dynamic("log.cleaner.io.buffer.load.factor", Double, Some("0.9"), Any,
+        "How full the memory for keys gets before the rest is left to the next time."),
+    dynamic("log.cleaner.io.max.bytes.per.second", Double, Some("1.7976931348623157E308"), Any,
+        "The most that all cleaner threads read and write together, in bytes a second."),
+    dynamic("log.cleaner.min.cleanable.ratio", Double, Some("0.5"), Ratio,
+        "The share of a compacted log that must be dirty before it is cleaned."),
+    dynamic("log.cleaner.delete.retention.ms", Long, Some("86400000"), AtLeast(0),
+        "How long a tombstone or transaction marker stays in a compacted topic after it was first cleaned."),
+    dynamic("log.cleaner.min.compaction.lag.ms", Long, Some("0"), AtLeast(0),
+        "Time for which a record is not compacted."),
+    dynamic("log.cleaner.max.compaction.lag.ms", Long, MAX_LONG, AtLeast(1),
+        "Time after which a record must become eligible for compaction, however little of the log is dirty."),
+    dynamic("num.recovery.threads.per.data.dir", Int, Some("2"), AtLeast(1),
+        "Threads that open and check logs at the start."),
     dynamic("log.preallocate", Boolean, Some("false"), NEVER,
         "Whether a segment's file is made at full size at once."),
     dynamic("log.message.timestamp.type", Type::String, Some("CreateTime"), OneOf(TIMESTAMP_TYPES),
@@ -211,8 +251,8 @@ struct Group {
 #[rustfmt::skip]
 static NO_MEANING_HERE: &[Group] = &[
     Group { about: "one runtime with a thread for each core does all work", names: &[
-        "background.threads", "group.coordinator.background.threads", "group.coordinator.threads", "log.cleaner.threads", "num.io.threads",
-        "num.network.threads", "num.recovery.threads.per.data.dir", "num.replica.alter.log.dirs.threads", "num.replica.fetchers",
+        "background.threads", "group.coordinator.background.threads", "group.coordinator.threads", "num.io.threads",
+        "num.network.threads", "num.replica.alter.log.dirs.threads", "num.replica.fetchers",
         "remote.log.manager.copier.thread.pool.size", "remote.log.manager.expiration.thread.pool.size",
         "remote.log.manager.follower.thread.pool.size", "remote.log.manager.thread.pool.size", "remote.log.reader.threads",
         "share.coordinator.threads",
@@ -287,15 +327,6 @@ static NOT_YET: &[Group] = &[
     Group { about: "quotas", names: &[
         "controller.quota.window.num", "controller.quota.window.size.seconds", "max.connection.creation.rate", "quota.window.num",
         "quota.window.size.seconds", "replication.quota.window.num", "replication.quota.window.size.seconds",
-    ] },
-    Group { about: "segments that roll at random times", names: &["log.roll.jitter.hours", "log.roll.jitter.ms"] },
-    Group { about: "retention", names: &[
-        "log.retention.bytes", "log.retention.check.interval.ms", "log.retention.hours", "log.retention.minutes", "log.retention.ms",
-        "log.segment.delete.delay.ms",
-    ] },
-    Group { about: "compaction", names: &[
-        "log.cleaner.backoff.ms", "log.cleaner.delete.retention.ms", "log.cleaner.enable", "log.cleaner.io.max.bytes.per.second",
-        "log.cleaner.max.compaction.lag.ms", "log.cleaner.min.cleanable.ratio", "log.cleaner.min.compaction.lag.ms",
     ] },
     Group { about: "consumer groups", names: &[
         "group.consumer.assignment.interval.ms", "group.consumer.assignors", "group.consumer.heartbeat.interval.ms",

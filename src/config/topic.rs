@@ -9,9 +9,9 @@ use super::{
     ConfigError, Settings,
     setting::{
         Setting,
-        Type::{self, Boolean, Int, List, Long},
-        Valid::{self, AtLeast, Between, BetweenOrMinusOne, OneOf},
-        Value,
+        Type::{self, Boolean, Double, Int, List, Long},
+        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, Ratio},
+        Value, split_list,
     },
     table::{self, CLEANUP_POLICIES, CODECS, MAX_LONG, NEVER, TIMESTAMP_TYPES},
 };
@@ -30,6 +30,7 @@ struct Synonym {
     times: i64,
 }
 
+const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 
 const fn same(name: &'static str) -> Synonym {
@@ -52,7 +53,7 @@ const FOREVER: &str = MAX_LONG.unwrap();
 #[rustfmt::skip]
 static OBEYED: &[TopicSetting] = &[
     row("cleanup.policy", List, "delete", CLEANUP_POLICIES, &[same("log.cleanup.policy")],
-        "What happens to old records."),
+        "What happens to old records: `delete` removes old segments, `compact` keeps the last record of each key, both do both; empty keeps everything."),
     row("compression.gzip.level", Int, "-1", BetweenOrMinusOne(1, 9), &[same("compression.gzip.level")],
         "Level for batches that the broker compresses with gzip."),
     row("compression.lz4.level", Int, "9", Between(1, 17), &[same("compression.lz4.level")],
@@ -61,12 +62,18 @@ static OBEYED: &[TopicSetting] = &[
         "The codec in which batches are stored; `producer` keeps them as they came."),
     row("compression.zstd.level", Int, "3", Between(-131_072, 22), &[same("compression.zstd.level")],
         "Level for batches that the broker compresses with zstd."),
+    row("delete.retention.ms", Long, "86400000", AtLeast(0), &[same("log.cleaner.delete.retention.ms")],
+        "How long a tombstone or transaction marker stays in a compacted topic after it was first cleaned."),
+    row("file.delete.delay.ms", Long, "60000", AtLeast(0), &[same("log.segment.delete.delay.ms")],
+        "How long the files of a deleted segment stay on disk, renamed."),
     row("flush.messages", Long, FOREVER, AtLeast(1), &[same("log.flush.interval.messages")],
         "Records after which a partition is flushed to disk. At 1 every acknowledgement waits for its flush, and so survives a power loss."),
     row("flush.ms", Long, FOREVER, AtLeast(0), &[same("log.flush.interval.ms"), same("log.flush.scheduler.interval.ms")],
         "Time after which written records are flushed to disk."),
     row("index.interval.bytes", Int, "4096", AtLeast(0), &[same("log.index.interval.bytes")],
         "Bytes of log between two entries of the offset index."),
+    row("max.compaction.lag.ms", Long, FOREVER, AtLeast(1), &[same("log.cleaner.max.compaction.lag.ms")],
+        "Time after which a record must become eligible for compaction, however little of the log is dirty."),
     row("max.message.bytes", Int, "1048588", AtLeast(0), &[same("message.max.bytes")],
         "The largest record batch, as it arrives (that is, compressed)."),
     row("message.timestamp.after.max.ms", Long, "3600000", AtLeast(0), &[same("log.message.timestamp.after.max.ms")],
@@ -75,16 +82,30 @@ static OBEYED: &[TopicSetting] = &[
         "How far a producer's timestamp may lie in the past."),
     row("message.timestamp.type", Type::String, "CreateTime", OneOf(TIMESTAMP_TYPES), &[same("log.message.timestamp.type")],
         "Whether a record's timestamp is the producer's or the time of its append."),
+    row("min.cleanable.dirty.ratio", Double, "0.5", Ratio, &[same("log.cleaner.min.cleanable.ratio")],
+        "The share of a compacted log that must be dirty before it is cleaned."),
+    row("min.compaction.lag.ms", Long, "0", AtLeast(0), &[same("log.cleaner.min.compaction.lag.ms")],
+        "Time for which a record is not compacted."),
     row("min.insync.replicas", Int, "1", AtLeast(1), &[same("min.insync.replicas")],
         "In-sync replicas without which a write with acks=all is refused."),
     row("preallocate", Boolean, "false", NEVER, &[same("log.preallocate")],
         "Whether a segment's file is made at full size at once."),
     row("remote.storage.enable", Boolean, "false", NEVER, &[],
         "Whether closed segments are moved to remote storage."),
+    row("retention.bytes", Long, "-1", Any, &[same("log.retention.bytes")],
+        "Size of a partition above which its oldest segments are deleted; -1 is without limit."),
+    row("retention.ms", Long, "604800000", AtLeast(-1), &[
+        same("log.retention.ms"),
+        Synonym { name: "log.retention.minutes", times: MINUTE_MS },
+        Synonym { name: "log.retention.hours", times: HOUR_MS },
+    ],
+        "Age of its newest record at which a segment is deleted; -1 is without limit."),
     row("segment.bytes", Int, "1073741824", AtLeast(1_048_576), &[same("log.segment.bytes")],
         "Size at which a segment is closed and the next one begun."),
     row("segment.index.bytes", Int, "10485760", AtLeast(4), &[same("log.index.size.max.bytes")],
         "Largest size of a segment's offset index; a segment whose index is full is closed."),
+    row("segment.jitter.ms", Long, "0", AtLeast(0), &[same("log.roll.jitter.ms"), Synonym { name: "log.roll.jitter.hours", times: HOUR_MS }],
+        "The most by which a segment is closed before segment.ms, at random, so that not all close at once."),
     row("segment.ms", Long, "604800000", AtLeast(1), &[same("log.roll.ms"), Synonym { name: "log.roll.hours", times: HOUR_MS }],
         "Age at which a segment is closed."),
     row("unclean.leader.election.enable", Boolean, "false", NEVER, &[same("unclean.leader.election.enable")],
@@ -93,20 +114,12 @@ static OBEYED: &[TopicSetting] = &[
 
 /// Topic settings that Kafka obeys and Felice refuses so far, and what they belong to.
 static NOT_YET: &[(&str, &str)] = &[
-    ("delete.retention.ms", "compaction"),
-    ("file.delete.delay.ms", "retention"),
     ("follower.replication.throttled.replicas", "quotas"),
     ("leader.replication.throttled.replicas", "quotas"),
     ("local.retention.bytes", "tiered storage"),
     ("local.retention.ms", "tiered storage"),
-    ("max.compaction.lag.ms", "compaction"),
-    ("min.cleanable.dirty.ratio", "compaction"),
-    ("min.compaction.lag.ms", "compaction"),
     ("remote.log.copy.disable", "tiered storage"),
     ("remote.log.delete.on.disable", "tiered storage"),
-    ("retention.bytes", "retention"),
-    ("retention.ms", "retention"),
-    ("segment.jitter.ms", "segments that roll at random times"),
 ];
 
 /// The topic settings that may be set, in order of their names.
@@ -146,10 +159,25 @@ pub fn is_list(name: &str) -> Result<bool, ConfigError> {
 }
 
 /// What holds for a topic. Times are in milliseconds and sizes in bytes, as in Kafka; `i64::MAX` stands for "never".
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
+    /// Whether `cleanup.policy` has `delete`.
+    pub deletes: bool,
+    /// Whether `cleanup.policy` has `compact`.
+    pub compacts: bool,
+    /// -1 is without limit.
+    pub retention_ms: i64,
+    /// -1 is without limit.
+    pub retention_bytes: i64,
+    pub file_delete_delay_ms: i64,
+    pub delete_retention_ms: i64,
+    pub min_compaction_lag_ms: i64,
+    pub max_compaction_lag_ms: i64,
+    /// 0 to 1.
+    pub min_cleanable_dirty_ratio: f64,
     pub segment_bytes: u32,
     pub segment_ms: i64,
+    pub segment_jitter_ms: i64,
     pub segment_index_bytes: u32,
     pub index_interval_bytes: u32,
     pub max_message_bytes: u32,
@@ -234,9 +262,20 @@ impl TopicConfig {
         }
         let of = Lookup { broker, overrides };
         let codec = of.text("compression.type");
+        let policy = of.text("cleanup.policy");
         Ok(TopicConfig {
+            deletes: split_list(&policy).iter().any(|policy| policy == "delete"),
+            compacts: split_list(&policy).iter().any(|policy| policy == "compact"),
+            retention_ms: of.long("retention.ms"),
+            retention_bytes: of.long("retention.bytes"),
+            file_delete_delay_ms: of.long("file.delete.delay.ms"),
+            delete_retention_ms: of.long("delete.retention.ms"),
+            min_compaction_lag_ms: of.long("min.compaction.lag.ms"),
+            max_compaction_lag_ms: of.long("max.compaction.lag.ms"),
+            min_cleanable_dirty_ratio: of.text("min.cleanable.dirty.ratio").parse().unwrap_or_default(),
             segment_bytes: of.size("segment.bytes"),
             segment_ms: of.long("segment.ms"),
+            segment_jitter_ms: of.long("segment.jitter.ms"),
             segment_index_bytes: of.size("segment.index.bytes"),
             index_interval_bytes: of.size("index.interval.bytes"),
             max_message_bytes: of.size("max.message.bytes"),
@@ -321,6 +360,8 @@ impl Lookup<'_> {
 
     fn of_broker(&self, row: &TopicSetting, synonym: &Synonym) -> Option<Value> {
         match (self.broker.given(synonym.name)?, row.setting.ty) {
+            // Any negative time is "without limit".
+            (Value::Int(value), Type::Long) if *value < 0 => Some(Value::Long(-1)),
             (Value::Int(value), Type::Long) => Some(Value::Long(i64::from(*value).saturating_mul(synonym.times))),
             (Value::Long(value), Type::Long) => Some(Value::Long(value.saturating_mul(synonym.times))),
             (value, _) => Some(value.clone()),
@@ -387,8 +428,18 @@ mod tests {
         assert_eq!(
             config,
             TopicConfig {
+                deletes: true,
+                compacts: false,
+                retention_ms: 7 * 24 * HOUR_MS,
+                retention_bytes: -1,
+                file_delete_delay_ms: MINUTE_MS,
+                delete_retention_ms: 24 * HOUR_MS,
+                min_compaction_lag_ms: 0,
+                max_compaction_lag_ms: i64::MAX,
+                min_cleanable_dirty_ratio: 0.5,
                 segment_bytes: 1 << 30,
                 segment_ms: 7 * 24 * HOUR_MS,
+                segment_jitter_ms: 0,
                 segment_index_bytes: 10 << 20,
                 index_interval_bytes: 4096,
                 max_message_bytes: 1_048_588,
@@ -452,6 +503,9 @@ mod tests {
         for (name, value) in [
             ("segment.bytes", " 1048576 "),
             ("cleanup.policy", "delete"),
+            ("cleanup.policy", "compact, delete"),
+            ("cleanup.policy", ""),
+            ("min.cleanable.dirty.ratio", " 0.01"),
             ("preallocate", "FALSE"),
             ("flush.messages", "1"),
         ] {
@@ -460,12 +514,12 @@ mod tests {
         for (name, value, message) in [
             ("segment.byte", "1", "Unknown topic config name: segment.byte"),
             ("segment.bytes", "5", "Invalid value 5 for configuration segment.bytes: Value must be at least 1048576"),
-            ("retention.ms", "1", "retention.ms is not supported yet: it belongs to retention"),
-            ("cleanup.policy", "compact", "cleanup.policy=compact is not supported yet; only cleanup.policy=delete is"),
+            ("local.retention.ms", "1", "local.retention.ms is not supported yet: it belongs to tiered storage"),
+            ("retention.ms", "-2", "Invalid value -2 for configuration retention.ms: Value must be at least -1"),
             (
-                "cleanup.policy",
-                "delete,compact",
-                "cleanup.policy=delete,compact is not supported yet; only cleanup.policy=delete is",
+                "min.cleanable.dirty.ratio",
+                "1.5",
+                "Invalid value 1.5 for configuration min.cleanable.dirty.ratio: Value must be no more than 1",
             ),
             (
                 "cleanup.policy",

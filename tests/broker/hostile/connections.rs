@@ -199,10 +199,15 @@ fn sessions_and_long_polls_that_are_abandoned_leave_nothing() {
     attack();
     let (peak, first) = (broker.peak(), broker.resident());
     assert!(peak.saturating_sub(before) < 100 * MIB, "{peak} bytes for 25,600 long polls");
-    // What the allocator keeps, it uses again.
-    attack();
-    let grown = broker.resident().saturating_sub(first);
-    assert!(grown < 16 * MIB, "{grown} bytes");
+    // What the allocator keeps, it uses again, though not all of it the first time. What leaked would be added each time.
+    let mut known = first;
+    let settles = (0..5).any(|_| {
+        attack();
+        let grown = broker.resident().saturating_sub(known);
+        known = known.max(broker.resident());
+        grown < 8 * MIB
+    });
+    assert!(settles, "grew from {first} to {known} bytes");
     // A new fetch is woken by new data, past all of the dead.
     let mut client = broker.client();
     client.send(FETCH, &waiting(fetch_request("t", 0)));
