@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use self::{
-    disk::{Disk, DiskFile, OpenMode, RealDisk, SharedDisk},
+    disk::{Disk, DiskFile, FilePool, OpenMode, PooledFile, RealDisk, SharedDisk},
     folder::{DataFolder, FolderError, Inspected},
     memory::memory_limit,
     refusals::{RefusalLog, Summary},

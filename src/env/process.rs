@@ -24,6 +24,11 @@ pub fn raise_open_files() -> Option<u64> {
     current
 }
 
+/// How many files this process may open now; `None` is no limit.
+pub fn open_files() -> Option<u64> {
+    getrlimit(Resource::Nofile).current
+}
+
 /// The first descriptor of those that connections leave to files. Were there none, peers that connect and stay could
 /// keep partitions from opening their next segment.
 pub fn first_descriptor_for_files() -> RawFd {

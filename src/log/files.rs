@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rustix::io::Errno;
 
 use crate::{
-    env::{Disk, DiskFile, OpenMode},
+    env::{Disk, DiskFile, OpenMode, PooledFile, SharedDisk},
     model::{Offset, Timestamp, TopicId, TopicPartition, Uuid},
 };
 
@@ -133,11 +133,21 @@ pub(super) fn create_dir(disk: &dyn Disk, path: &Path) -> Result<(), LogError> {
 
 /// Opens for reading and writing, creating it where it is missing.
 pub(super) fn open(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, LogError> {
-    disk.open(path, OpenMode::OrCreate).map_err(|error| LogError::io("open", path, error))
+    open_in(disk, path, OpenMode::OrCreate).map_err(|error| LogError::io("open", path, error))
 }
 
 pub(super) fn open_existing(disk: &dyn Disk, path: &Path) -> Result<Arc<dyn DiskFile>, LogError> {
-    disk.open(path, OpenMode::Existing).map_err(|error| LogError::io("open", path, error))
+    open_in(disk, path, OpenMode::Existing).map_err(|error| LogError::io("open", path, error))
+}
+
+/// Where no descriptor is left, files that were not used for long are closed.
+fn open_in(disk: &dyn Disk, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
+    disk.files().relieve(|| disk.open(path, mode))
+}
+
+/// Opens a file that is closed, and opened again by its name, as others need their turn.
+pub(super) fn open_pooled(disk: &SharedDisk, path: &Path, mode: OpenMode) -> Result<PooledFile, LogError> {
+    PooledFile::open(disk, path.to_owned(), mode).map_err(|error| LogError::io("open", path, error))
 }
 
 pub(super) fn size(file: &dyn DiskFile, path: &Path) -> Result<u64, LogError> {
@@ -273,7 +283,8 @@ fn replace(disk: &dyn Disk, path: &Path, content: &[u8], flush: bool) -> Result<
     name.push(TEMPORARY_SUFFIX);
     let temporary = path.with_file_name(name);
     let write = || {
-        let file = disk.open(&temporary, OpenMode::Empty).map_err(|error| LogError::io("create", &temporary, error))?;
+        let file =
+            open_in(disk, &temporary, OpenMode::Empty).map_err(|error| LogError::io("create", &temporary, error))?;
         write_at(&*file, &temporary, content, &[], 0)?;
         if flush {
             sync(&*file, &temporary)?;

@@ -98,7 +98,8 @@ impl Log {
         drop(appender);
         let log_end = self.log_end();
         let unflushed = log_end.0 - self.flushed().0;
-        let flush_due = at > 0 && (rolled || unflushed as u64 >= config.flush_messages);
+        let is_due = rolled || unflushed as u64 >= config.flush_messages || self.disk.files().is_crowded();
+        let flush_due = at > 0 && is_due;
         Ok(Replicated { log_end, bytes: at, flush_due })
     }
 

@@ -9,15 +9,12 @@
 //! What a kill takes from the window is rebuilt by recovery. An index is only ever a hint: who follows an entry
 //! checks that it leads to a batch of that offset.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, OnceLock},
-};
+use std::path::{Path, PathBuf};
 
 use parking_lot::RwLock;
 
 use super::files::{self, LogError};
-use crate::env::{DiskFile, SharedDisk};
+use crate::env::{DiskFile, PooledFile, SharedDisk};
 
 /// Entries in memory: one 4 KiB block of the offset index.
 const WINDOW_MAX: usize = 512;
@@ -104,11 +101,9 @@ struct State<E> {
 
 #[derive(Debug)]
 pub(super) struct Index<E> {
-    disk: SharedDisk,
     path: PathBuf,
-    /// Opened when it is first needed, and kept: most segments are never looked up, and thousands of partitions would
-    /// otherwise hold three files each.
-    file: OnceLock<Arc<dyn DiskFile>>,
+    /// Opened when something is looked up: of most segments nothing is.
+    file: PooledFile,
     state: RwLock<State<E>>,
 }
 
@@ -117,7 +112,11 @@ impl<E: Entry> Index<E> {
     pub fn create(disk: &SharedDisk, path: PathBuf) -> Result<Index<E>, LogError> {
         let file = files::open(&**disk, &path)?;
         files::truncate(&*file, &path, 0)?;
-        Ok(Index { disk: Arc::clone(disk), path, file: OnceLock::new(), state: RwLock::new(State::empty()) })
+        Ok(Index::at(disk, path))
+    }
+
+    fn at(disk: &SharedDisk, path: PathBuf) -> Index<E> {
+        Index { file: PooledFile::new(disk, path.clone()), path, state: RwLock::new(State::empty()) }
     }
 
     /// `None` where the file is missing or cannot be an index of so many bytes: it has to be rebuilt.
@@ -132,7 +131,7 @@ impl<E: Entry> Index<E> {
             return Ok(None);
         }
         let entries = size / E::SIZE as u64;
-        let index = Index { disk: Arc::clone(disk), path, file: OnceLock::new(), state: RwLock::new(State::empty()) };
+        let index = Index::at(disk, path);
         let last = match entries.checked_sub(1) {
             Some(last) => Some(index.entry_in(&*file, last)?),
             None => None,
@@ -143,6 +142,11 @@ impl<E: Entry> Index<E> {
 
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// As [`super::segment::Segment::retire`].
+    pub fn retire(&self) {
+        self.file.retire();
     }
 
     pub fn entries(&self) -> u64 {
@@ -255,17 +259,17 @@ impl<E: Entry> Index<E> {
         if in_file == 0 {
             return Ok(None);
         }
-        let file = self.file()?;
+        let file = self.file.opened().map_err(|error| LogError::io("open", &self.path, error))?;
         let (mut low, mut high) = (0, in_file);
         // Narrow down to one block by probing, then read that block whole.
         while high - low > WINDOW_MAX as u64 {
             let middle = low + (high - low) / 2;
-            if is_before(&self.entry_in(file, middle)?) { low = middle } else { high = middle }
+            if is_before(&self.entry_in(&*file, middle)?) { low = middle } else { high = middle }
         }
         let mut block = [0; WINDOW_MAX * 16];
         let length = (high - low) as usize * E::SIZE;
         let block = block.get_mut(..length).unwrap_or_default();
-        let read = files::read_at(file, &self.path, block, low * E::SIZE as u64)?;
+        let read = files::read_at(&*file, &self.path, block, low * E::SIZE as u64)?;
         let entries = block.get(..read).unwrap_or_default().chunks_exact(E::SIZE).filter_map(E::decode);
         Ok(entries.take_while(is_before).last())
     }
@@ -293,21 +297,10 @@ impl<E: Entry> Index<E> {
         Ok(())
     }
 
-    /// For what is seldom done: a file that is not open is closed again.
+    /// For what is seldom done: a file that is not open is closed again. (What is written like that does not stay open until
+    /// it is flushed: an entry that the disk loses is only a hint that leads nowhere.)
     fn briefly<T>(&self, act: impl FnOnce(&dyn DiskFile) -> Result<T, LogError>) -> Result<T, LogError> {
-        match self.file.get() {
-            Some(file) => act(&**file),
-            None => act(&*files::open_existing(&*self.disk, &self.path)?),
-        }
-    }
-
-    fn file(&self) -> Result<&dyn DiskFile, LogError> {
-        if let Some(file) = self.file.get() {
-            return Ok(&**file);
-        }
-        // Two threads may open it at once; one handle wins, the other is closed.
-        let opened = files::open_existing(&*self.disk, &self.path)?;
-        Ok(&**self.file.get_or_init(|| opened))
+        act(&*self.file.opened_briefly().map_err(|error| LogError::io("open", &self.path, error))?)
     }
 }
 
@@ -319,6 +312,8 @@ impl<E> State<E> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::env::RealDisk;
 

@@ -351,7 +351,7 @@ impl Log {
             },
             log_start_offset: self.log_start(),
             duplicate: false,
-            flush_due: rolled || unflushed as u64 >= config.flush_messages,
+            flush_due: rolled || unflushed as u64 >= config.flush_messages || self.disk.files().is_crowded(),
         })
     }
 
@@ -480,9 +480,12 @@ impl Log {
                 continue;
             }
             if let Err(error) = segment.sync(is_closed) {
-                // An index may be gone by name already.
                 if *self.deleted.lock() {
                     break;
+                }
+                // It left the log meanwhile; nothing of it has to be durable any more.
+                if error.is_not_found() && segment.is_retired() {
+                    continue;
                 }
                 self.out_of_use.store(true, Ordering::Release);
                 return Err(error);
@@ -542,6 +545,7 @@ impl Log {
         {
             let mut deleted = self.deleted.lock();
             *deleted = true;
+            self.segments.load().iter().for_each(|segment| segment.retire());
             files::rename(&*self.disk, &self.dir, &renamed)?;
         }
         self.dir.parent().map_or(Ok(()), |parent| files::sync_dir(&*self.disk, parent))?;

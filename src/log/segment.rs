@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     env::{
-        DiskFile, SharedDisk,
+        DiskFile, OpenMode, PooledFile, SharedDisk,
         faults::{Fault, planted},
     },
     model::{Offset, Timestamp},
@@ -45,7 +45,7 @@ pub(super) struct Segment {
     pub base: Offset,
     disk: SharedDisk,
     path: PathBuf,
-    file: Arc<dyn DiskFile>,
+    file: PooledFile,
     /// Bytes of whole batches. The file may be longer while an append is under way.
     size: AtomicU64,
     pub offsets: Index<OffsetEntry>,
@@ -77,8 +77,8 @@ impl Segment {
         let offsets = Index::create(disk, files::segment_file(dir, base, INDEX_SUFFIX))?;
         let times = Index::create(disk, files::segment_file(dir, base, TIME_INDEX_SUFFIX))?;
         let path = files::segment_file(dir, base, LOG_SUFFIX);
-        let file = files::open(&**disk, &path)?;
-        if let Err(error) = files::truncate(&*file, &path, 0) {
+        let file = files::open_pooled(disk, &path, OpenMode::OrCreate)?;
+        if let Err(error) = files::truncate(&file, &path, 0) {
             return match files::remove(&**disk, &path) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path }),
@@ -99,8 +99,8 @@ impl Segment {
     /// Opens what is there, trusting every byte; true where an index is missing or implausible and must be rebuilt.
     pub fn load(disk: &SharedDisk, dir: &Path, base: Offset) -> Result<(Segment, bool), LogError> {
         let path = files::segment_file(dir, base, LOG_SUFFIX);
-        let file = files::open_existing(&**disk, &path)?;
-        let size = files::size(&*file, &path)?;
+        let file = files::open_pooled(disk, &path, OpenMode::Existing)?;
+        let size = files::size(&file, &path)?;
         let (offsets_path, times_path) =
             (files::segment_file(dir, base, INDEX_SUFFIX), files::segment_file(dir, base, TIME_INDEX_SUFFIX));
         let offsets = Index::<OffsetEntry>::load(disk, offsets_path.clone())?;
@@ -135,7 +135,7 @@ impl Segment {
 
     /// When the last batch was written.
     pub fn modified(&self) -> Result<Timestamp, LogError> {
-        files::modified(&*self.file, &self.path)
+        files::modified(&self.file, &self.path)
     }
 
     pub fn largest(&self) -> Option<TimestampOffset> {
@@ -146,12 +146,12 @@ impl Segment {
     /// fails, [`LogError::Failed`] says that the file is lost.
     pub fn append(&self, header: &[u8], payload: &[u8]) -> Result<u64, LogError> {
         let position = self.size.load(Ordering::Relaxed);
-        if let Err(error) = files::write_at(&*self.file, &self.path, header, payload, position) {
+        if let Err(error) = files::write_at(&self.file, &self.path, header, payload, position) {
             if planted(Fault::SkipRollback) {
-                self.size.store(files::size(&*self.file, &self.path)?, Ordering::Release);
+                self.size.store(files::size(&self.file, &self.path)?, Ordering::Release);
                 return Err(error);
             }
-            return match files::truncate(&*self.file, &self.path, position) {
+            return match files::truncate(&self.file, &self.path, position) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path: self.path.clone() }),
             };
@@ -201,15 +201,16 @@ impl Segment {
     /// Makes the batches durable, with `indexes` those too.
     pub fn sync(&self, indexes: bool) -> Result<(), LogError> {
         let sync = || {
-            files::sync(&*self.file, &self.path)?;
+            files::sync(&self.file, &self.path)?;
             if indexes {
                 self.offsets.sync()?;
                 self.times.sync()?;
             }
             Ok(())
         };
-        sync().inspect_err(|_| {
-            if let Some(dir) = self.path.parent() {
+        sync().inspect_err(|error: &LogError| {
+            // One that is not there was not flushed, and did not fail.
+            if let Some(dir) = self.path.parent().filter(|_| !error.is_not_found()) {
                 files::note_flush_failure(&*self.disk, dir);
             }
         })
@@ -217,15 +218,15 @@ impl Segment {
 
     /// Writes every byte and the length once more, for a flush to come that must not take them for clean.
     pub fn rewrite(&self, buffer: &mut [u8]) -> Result<(), LogError> {
-        files::truncate(&*self.file, &self.path, self.size())?;
+        files::truncate(&self.file, &self.path, self.size())?;
         let mut position = 0;
         loop {
-            let read = files::read_at(&*self.file, &self.path, buffer, position)?;
+            let read = files::read_at(&self.file, &self.path, buffer, position)?;
             let bytes = buffer.get(..read).unwrap_or_default();
             if bytes.is_empty() {
                 return Ok(());
             }
-            files::write_at(&*self.file, &self.path, bytes, &[], position)?;
+            files::write_at(&self.file, &self.path, bytes, &[], position)?;
             position += read as u64;
         }
     }
@@ -240,7 +241,7 @@ impl Segment {
     /// Cuts the file. The caller holds the append lock or is alone, and puts the indexes right.
     pub fn truncate(&self, size: u64) -> Result<(), LogError> {
         self.size.store(size, Ordering::Release);
-        files::truncate(&*self.file, &self.path, size)
+        files::truncate(&self.file, &self.path, size)
     }
 
     /// Cuts a segment that gets no more batches where a batch begins or the last one ends, its indexes with it, and makes
@@ -275,8 +276,22 @@ impl Segment {
         self.sync(true)
     }
 
-    /// Removes the three files. Readers that still hold this segment can go on reading batches.
+    /// From now on no file is opened by its name for this segment: the names may soon be gone, or those of other files. To be
+    /// called once the segment is no longer in the log's list, and before anything is renamed or removed. Whoever has a file
+    /// open goes on reading; others find that it is not there ([`LogError::is_not_found`]) and look at the list again.
+    pub fn retire(&self) {
+        self.file.retire();
+        self.offsets.retire();
+        self.times.retire();
+    }
+
+    pub fn is_retired(&self) -> bool {
+        self.file.is_retired()
+    }
+
+    /// Retires the segment and removes the three files.
     pub fn remove(&self) -> Result<(), LogError> {
+        self.retire();
         files::remove(&*self.disk, &self.path)?;
         files::remove(&*self.disk, self.offsets.path())?;
         files::remove(&*self.disk, self.times.path())
@@ -376,7 +391,7 @@ impl Segment {
         }
         let available = usize::try_from(end - position).unwrap_or(usize::MAX);
         let wanted = if fits { max_bytes.min(available) } else { first.size() };
-        let bytes = files::read_bytes(&*self.file, &self.path, position, wanted)?;
+        let bytes = files::read_bytes(&self.file, &self.path, position, wanted)?;
         let (length, next) = self.whole_batches(&bytes, position, first.base_offset, until)?;
         Ok(Some(Slice { bytes: bytes.slice(..length), base: Offset(first.base_offset), next: Offset(next) }))
     }
@@ -439,7 +454,7 @@ impl Segment {
 
     /// A range of the file, as [`Segment::span`] found it; `None` where the disk has no files to send from.
     pub fn file_range(&self, span: &Span) -> Option<FileRange> {
-        let file = Arc::clone(self.file.as_file()?);
+        let file = self.file.as_file()?;
         Some(FileRange { file, offset: span.position, len: span.length })
     }
 
@@ -469,7 +484,7 @@ impl Segment {
     }
 
     fn exactly(&self, position: u64, length: usize) -> Result<Bytes, LogError> {
-        let bytes = files::read_bytes(&*self.file, &self.path, position, length)?;
+        let bytes = files::read_bytes(&self.file, &self.path, position, length)?;
         if bytes.len() != length {
             return Err(LogError::corrupt(&self.path, position, "the file ends within a batch"));
         }
@@ -594,7 +609,7 @@ impl<'a> Batches<'a> {
                 let left = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
                 let capacity = self.buffer.len().min(left);
                 let buffer = self.buffer.get_mut(..capacity).unwrap_or_default();
-                self.buffered = files::read_at(&*self.segment.file, &self.segment.path, buffer, position)?;
+                self.buffered = files::read_at(&self.segment.file, &self.segment.path, buffer, position)?;
                 self.buffer_at = position;
                 0
             }

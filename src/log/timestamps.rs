@@ -64,9 +64,11 @@ impl Log {
     /// Where each segment begins, oldest first, and when it was last written to: all that was known of a log's times before
     /// records had timestamps.
     pub fn segment_times(&self) -> Result<Vec<(Offset, Timestamp)>, LogError> {
-        let log_start = self.log_start();
-        let segments = self.segments.load_full();
-        segments.iter().map(|segment| Ok((segment.base.max(log_start), segment.modified()?))).collect()
+        self.undisturbed(|| {
+            let log_start = self.log_start();
+            let segments = self.segments.load_full();
+            segments.iter().map(|segment| Ok((segment.base.max(log_start), segment.modified()?))).collect()
+        })
     }
 
     /// The first record that has the largest timestamp of the log; `None` where no record has one.

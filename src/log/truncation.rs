@@ -14,7 +14,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     files::{self, LogError, SNAPSHOT_SUFFIX},
-    partition::{Appender, Log},
+    partition::{Appender, Log, ReadError},
     producers::Producers,
     recovery,
     segment::Segment,
@@ -31,6 +31,23 @@ pub struct Scalars {
     pub recovery_point: Offset,
     /// The log start offset is this.
     pub log_start: Offset,
+}
+
+/// An error of reading that may be due to a segment that left the log.
+pub(super) trait MayBeGone {
+    fn is_gone(&self) -> bool;
+}
+
+impl MayBeGone for LogError {
+    fn is_gone(&self) -> bool {
+        self.is_not_found()
+    }
+}
+
+impl MayBeGone for ReadError {
+    fn is_gone(&self) -> bool {
+        matches!(self, ReadError::Log(error) if error.is_not_found())
+    }
 }
 
 /// Which segments stay.
@@ -97,14 +114,19 @@ impl Log {
         self.restart(&mut appender, offset, now, store)
     }
 
-    /// What `read` returns when no truncation came in between: files and indexes are cut under a reader's hands then.
-    pub(super) fn undisturbed<T>(&self, read: impl Fn() -> T) -> T {
+    /// What `read` returns when no truncation came in between: files and indexes are cut under a reader's hands then. It
+    /// reads again, too, where it found a file gone and the log has other segments by now.
+    pub(super) fn undisturbed<T, E: MayBeGone>(&self, read: impl Fn() -> Result<T, E>) -> Result<T, E> {
         loop {
             let before = self.truncations.load(Ordering::SeqCst);
             if before.is_multiple_of(2) {
+                let segments = self.segments.load();
                 let result = read();
                 if self.truncations.load(Ordering::SeqCst) == before {
-                    return result;
+                    match result {
+                        Err(error) if error.is_gone() && !Arc::ptr_eq(&segments, &self.segments.load()) => continue,
+                        result => return result,
+                    }
                 }
             }
             // Until it is over.

@@ -3,6 +3,7 @@
 //! [`RealDisk`] hands each call to the operating system as it is. A simulation has a disk in memory instead, whose
 //! files lose on a power loss what was not synced (`sim.rs`). One call through a vtable for each system call is nothing.
 
+mod pool;
 mod real;
 #[cfg(test)]
 pub mod sim;
@@ -17,6 +18,7 @@ use std::{
     sync::Arc,
 };
 
+pub use pool::{FilePool, Opened, PooledFile};
 pub use real::RealDisk;
 
 use crate::model::Timestamp;
@@ -59,6 +61,11 @@ pub trait Disk: Debug + Send + Sync {
 
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+
+    /// What bounds how many of its files are open.
+    fn files(&self) -> &FilePool {
+        FilePool::of_process()
+    }
 }
 
 /// An open file: positional reads and writes, each one system call, which may do less than it was asked for.
@@ -89,7 +96,7 @@ pub trait DiskFile: Debug + Send + Sync {
     fn sync_data(&self) -> io::Result<()>;
 
     /// The operating system's file, to send from; `None` where there is none and bytes have to be read.
-    fn as_file(&self) -> Option<&Arc<File>>;
+    fn as_file(&self) -> Option<Arc<File>>;
 }
 
 pub type SharedDisk = Arc<dyn Disk>;

@@ -87,7 +87,7 @@ impl DiskFile for RealFile {
         Ok(rustix::fs::fdatasync(&*self.0)?)
     }
 
-    fn as_file(&self) -> Option<&Arc<File>> {
-        Some(&self.0)
+    fn as_file(&self) -> Option<Arc<File>> {
+        Some(Arc::clone(&self.0))
     }
 }

@@ -27,13 +27,15 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, OpenMode};
+use super::{Disk, DiskFile, FilePool, OpenMode};
 use crate::model::Timestamp;
 
 /// Written whole or not at all, as a rule.
 const SECTOR: usize = 512;
 const PAGE: usize = 4096;
 const ROOT: Node = 0;
+/// Few, so that files are closed and opened again all the time.
+const OPEN_MAX: usize = 5;
 
 /// A call that is about to be made, as a [`Plan`] sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,7 +107,7 @@ impl Random {
 
 /// A disk as one process sees it. [`SimDisk::crash`] and [`SimDisk::kill`] give the next process's; this one, and the
 /// files opened through it, answer with errors from then on.
-pub struct SimDisk(Arc<Mutex<State>>);
+pub struct SimDisk(Arc<Mutex<State>>, FilePool);
 
 /// A file or folder by whatever name.
 type Node = u64;
@@ -162,7 +164,7 @@ impl SimDisk {
     }
 
     fn with(state: State) -> Arc<SimDisk> {
-        Arc::new(SimDisk(Arc::new(Mutex::new(state))))
+        Arc::new(SimDisk(Arc::new(Mutex::new(state)), FilePool::new(OPEN_MAX)))
     }
 
     /// Asks `plan` about every call from now on.
@@ -309,6 +311,10 @@ impl Disk for SimDisk {
         state.settle(folder);
         Ok(())
     }
+
+    fn files(&self) -> &FilePool {
+        &self.1
+    }
 }
 
 /// An open file, by whatever name it has now.
@@ -400,7 +406,7 @@ impl DiskFile for SimFile {
         asked.map(|_| ())
     }
 
-    fn as_file(&self) -> Option<&Arc<File>> {
+    fn as_file(&self) -> Option<Arc<File>> {
         None
     }
 }
