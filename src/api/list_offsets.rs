@@ -131,7 +131,6 @@ fn find(services: &Services, version: i16, topic: &str, asked: &ListOffsetsParti
 }
 
 fn look_up(partition: &Partition, timestamp: i64) -> Result<Found, LogError> {
-    let epoch_at = |offset| partition.epoch_of(offset).unwrap_or(LeaderEpoch::NONE);
     let found = |found: TimestampedOffset| (found.timestamp, found.offset, found.leader_epoch);
     Ok(match timestamp {
         LATEST => {
@@ -140,7 +139,7 @@ fn look_up(partition: &Partition, timestamp: i64) -> Result<Found, LogError> {
         }
         EARLIEST | EARLIEST_LOCAL => {
             let start = partition.log_start();
-            Some((Timestamp::NONE, start, epoch_at(start)))
+            Some((Timestamp::NONE, start, partition.epoch_of(start)?.unwrap_or(LeaderEpoch::NONE)))
         }
         MAX_TIMESTAMP => partition.max_timestamp()?.map(found),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => None,

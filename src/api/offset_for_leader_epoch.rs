@@ -30,12 +30,14 @@ fn answer(cx: &Context<'_>, topic: &str, asked: &OffsetForLeaderPartition) -> Ep
         partition.check_leader_epoch(asked.current_leader_epoch).map(|()| partition).map_err(partitions::epoch_code)
     });
     match found {
-        Ok(partition) => {
-            if let Some((epoch, end)) = partition.end_of_epoch(LeaderEpoch(asked.leader_epoch)) {
+        Ok(partition) => match partition.end_of_epoch(LeaderEpoch(asked.leader_epoch)) {
+            Ok(Some((epoch, end))) => {
                 answer.leader_epoch = epoch.0;
                 answer.end_offset = end.0;
             }
-        }
+            Ok(None) => {}
+            Err(error) => answer.error_code = partitions::log_code(&partition, &error).code(),
+        },
         Err(error) => answer.error_code = error.code(),
     }
     answer

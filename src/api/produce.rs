@@ -25,8 +25,8 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Closing, Context, partitions};
 use crate::{
     log::{self, producers::ProducerError},
-    model::{LeaderEpoch, Timestamp, TopicId},
-    replica::{Acks, AppendError, Awaited, NotSafe, Partition},
+    model::{Timestamp, TopicId},
+    replica::{Acks, AppendError, NotSafe, Partition, Pending},
 };
 
 /// From here on topics are named by their ids.
@@ -101,10 +101,10 @@ fn append_all(
             }
             match append(&partition, acks, data, version, now) {
                 Ok((answer, wait_for)) => {
-                    if let Some(awaited) = wait_for {
-                        waits.push(Wait { topic_index, index, partition, awaited, leader_epoch: answer.1 });
+                    if let Some(pending) = wait_for {
+                        waits.push(Wait { topic_index, index, partition, pending });
                     }
-                    answers.push(answer.0);
+                    answers.push(answer);
                 }
                 Err(answer) => answers.push(*answer),
             }
@@ -134,11 +134,10 @@ struct Wait {
     topic_index: usize,
     index: usize,
     partition: Arc<Partition>,
-    awaited: Awaited,
-    leader_epoch: LeaderEpoch,
+    pending: Pending,
 }
 
-type Appended = ((PartitionProduceResponse, LeaderEpoch), Option<Awaited>);
+type Appended = (PartitionProduceResponse, Option<Pending>);
 
 fn append(
     partition: &Arc<Partition>,
@@ -160,7 +159,7 @@ fn append(
                 ..PartitionProduceResponse::default()
             };
             let wait = appended.wait_for.filter(|_| acks != Acks::None);
-            Ok(((answer, appended.leader_epoch), wait))
+            Ok((answer, wait))
         }
         Err(error) => Err(Box::new(refused(partition, index, &error))),
     }
@@ -192,7 +191,7 @@ fn finish(acks: Acks, response: ProduceResponse, waits: Vec<Wait>, timeout_ms: i
 async fn wait_until_safe(mut response: ProduceResponse, waits: Vec<Wait>, timeout_ms: i32) -> ProduceResponse {
     let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
     for wait in waits {
-        let safe = timeout_at(deadline, wait.partition.reached(wait.awaited, wait.leader_epoch)).await;
+        let safe = timeout_at(deadline, wait.partition.reached(wait.pending)).await;
         let error = match safe {
             Ok(Ok(())) => continue,
             Ok(Err(error)) => not_safe_code(error),

@@ -57,7 +57,7 @@ impl LogError {
         matches!(source.raw_os_error(), Some(code) if code == Errno::NOSPC.raw_os_error() || code == Errno::DQUOT.raw_os_error())
     }
 
-    pub(super) fn is_not_found(&self) -> bool {
+    pub fn is_not_found(&self) -> bool {
         matches!(self, LogError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 }

@@ -23,7 +23,7 @@ pub use files::{
     LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
 };
 pub use follower::{ReplicateError, Replicated};
-pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted};
+pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted, set_aside};
 pub use recovery::{Recovered, Start, Truncated};
 pub use timestamps::TimestampedOffset;
 pub use truncation::Scalars;

@@ -98,6 +98,13 @@ pub struct LogSlice {
     pub next_offset: Offset,
 }
 
+impl LogSlice {
+    /// Nothing, at `offset`.
+    pub fn empty(offset: Offset) -> LogSlice {
+        LogSlice { records: Records::default(), next_offset: offset }
+    }
+}
+
 /// From this size on, sending from the file costs less than reading into memory, in bytes.
 const FILE_RANGE_MIN: usize = 32 * 1024;
 
@@ -431,7 +438,7 @@ impl Log {
                 }
             }
         }
-        Ok(LogSlice { records: Records::default(), next_offset: from })
+        Ok(LogSlice::empty(from))
     }
 
     /// Where reading from `from` must end: at `until`, and at the log end.
@@ -541,15 +548,10 @@ impl Log {
     pub fn delete(&self, unique: Uuid) -> Result<PathBuf, LogError> {
         let _appender = self.appender.lock();
         self.out_of_use.store(true, Ordering::Release);
-        let renamed = self.dir.with_file_name(files::deleted_dir_name(&self.partition, unique));
-        {
-            let mut deleted = self.deleted.lock();
-            *deleted = true;
-            self.segments.load().iter().for_each(|segment| segment.retire());
-            files::rename(&*self.disk, &self.dir, &renamed)?;
-        }
-        self.dir.parent().map_or(Ok(()), |parent| files::sync_dir(&*self.disk, parent))?;
-        Ok(renamed)
+        let mut deleted = self.deleted.lock();
+        *deleted = true;
+        self.segments.load().iter().for_each(|segment| segment.retire());
+        set_aside(&*self.disk, &self.dir, &self.partition, unique)
     }
 
     pub(super) fn check_usable(&self) -> Result<(), LogError> {
@@ -654,6 +656,14 @@ impl Appender {
         // An index that cannot be written to has a gap, and a gap only makes looking up take longer.
         let _ = self.active.index(header, position, &mut self.pace, config.index_interval_bytes);
     }
+}
+
+/// As [`Log::delete`], of a log that is not open.
+pub fn set_aside(disk: &dyn Disk, dir: &Path, partition: &TopicPartition, unique: Uuid) -> Result<PathBuf, LogError> {
+    let renamed = dir.with_file_name(files::deleted_dir_name(partition, unique));
+    files::rename(disk, dir, &renamed)?;
+    dir.parent().map_or(Ok(()), |parent| files::sync_dir(disk, parent))?;
+    Ok(renamed)
 }
 
 /// Removes a folder that [`Log::delete`] renamed, or that a stop in between left behind.

@@ -71,6 +71,19 @@ impl Log {
         })
     }
 
+    /// By which the age of the oldest segment is told: its largest timestamp, or, where no record has one, when it was last
+    /// written to.
+    pub fn oldest_timestamp(&self) -> Result<Timestamp, LogError> {
+        self.undisturbed(|| {
+            let segments = self.segments.load_full();
+            let Some(first) = segments.first() else { return Ok(Timestamp::NONE) };
+            match first.largest().filter(|largest| largest.timestamp.0 >= 0) {
+                Some(largest) => Ok(largest.timestamp),
+                None => first.modified(),
+            }
+        })
+    }
+
     /// The first record that has the largest timestamp of the log; `None` where no record has one.
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
         self.undisturbed(|| self.find_max_timestamp())

@@ -135,7 +135,7 @@ fn flush(partition: &Weak<Partition>, flushed: &impl Fn(&Partition)) {
     }
     match partition.flush() {
         Ok(()) => flushed(&partition),
-        Err(error) if partition.log().is_out_of_use() => {
+        Err(error) if partition.opened().is_some_and(|log| log.is_out_of_use()) => {
             error!(partition = %partition.name(), "the log cannot be flushed and takes no more appends: {error}")
         }
         Err(error) => warn!(partition = %partition.name(), "the log cannot be flushed for now: {error}"),

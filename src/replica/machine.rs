@@ -153,6 +153,15 @@ impl Replica {
         self.advance()
     }
 
+    /// The log was opened again, and may have lost records since: its disk failed in between.
+    pub fn note_reopened(&mut self, log_start: Offset, ends: LogEnds) {
+        debug_assert!(ends.flushed <= ends.log_end && log_start <= ends.log_end);
+        self.ends = ends;
+        self.high_watermark = self.high_watermark.max(log_start).min(ends.log_end);
+        self.epoch_start = self.epoch_start.min(ends.log_end);
+        self.advance();
+    }
+
     /// Whether a leader may append for a producer that wants `acks`.
     pub fn takes(&self, acks: Acks) -> bool {
         self.is_leader() && (acks != Acks::All || self.leadership.has_enough_in_sync(self.demands.min_insync_replicas))

@@ -1,8 +1,8 @@
 //! All partitions of this broker: opened at the start, made and removed as the cluster's metadata says, flushed, closed.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
+    collections::{BTreeMap, BTreeSet, HashSet},
+    io,
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -15,10 +15,15 @@ use dashmap::{DashMap, DashSet};
 use parking_lot::Mutex;
 use tracing::{error, info, warn};
 
-use super::{Leadership, Partition, Scalars, TopicSettings, flusher::Flusher, parallel};
+use super::{
+    Leadership, Partition, Scalars, TopicSettings,
+    flusher::Flusher,
+    parallel,
+    slot::{LogHome, LogSlot, display_bytes},
+};
 use crate::{
     env::{RealDisk, SharedDisk, SharedEnv},
-    log::{self, Log, LogError, Start},
+    log::{self, LogError, Start},
     metadata::{self, Delta, Image, Topic},
     model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
     store::{Batch, SharedStore, Store, StoreError},
@@ -55,6 +60,7 @@ pub struct Replicas {
     config: ReplicasConfig,
     env: SharedEnv,
     disk: SharedDisk,
+    home: Arc<LogHome>,
     store: SharedStore,
     partitions: DashMap<TopicIdPartition, Arc<Partition>>,
     /// Partitions whose log could not be opened or made. Who asks for one tries again.
@@ -79,10 +85,13 @@ impl Replicas {
             Flusher::start(move |partition| note_recovery_point(&*store, directory_id, partition))
         };
         let flusher = flusher.map_err(|cause| StartError::Folder { path: config.data_dir.clone(), cause })?;
+        let disk: SharedDisk = Arc::new(RealDisk);
+        let home = LogHome { data_dir: config.data_dir.clone(), disk: Arc::clone(&disk), env: Arc::clone(&env) };
         let replicas = Replicas {
             config,
             env,
-            disk: Arc::new(RealDisk),
+            disk,
+            home: Arc::new(home),
             store,
             partitions: DashMap::new(),
             offline: DashSet::new(),
@@ -90,15 +99,28 @@ impl Replicas {
             doomed: Mutex::default(),
             flusher,
         };
-        replicas.tidy(image)?;
-        let here: Vec<_> = image
-            .topics()
-            .flat_map(|topic| topic.partitions().map(move |(index, partition)| (topic, index, partition)))
-            .filter(|(_, _, partition)| partition.replicas.contains(&replicas.config.node_id))
-            .collect();
+        let folders = replicas.tidy(image)?;
+        // Most topics have no settings of their own.
+        let default = Arc::new((replicas.config.settings)(&BTreeMap::new()));
+        let mut here = Vec::new();
+        for topic in image.topics() {
+            let settings = match topic.configs().next() {
+                Some(_) => replicas.settings(topic),
+                None => Arc::clone(&default),
+            };
+            let partitions = topic.partitions();
+            let partitions = partitions.filter(|(_, partition)| partition.replicas.contains(&replicas.config.node_id));
+            here.extend(partitions.map(|(index, partition)| Place {
+                topic,
+                index,
+                partition,
+                settings: Arc::clone(&settings),
+            }));
+        }
         let checked = AtomicU64::new(0);
-        parallel::for_each(&here, |(topic, index, partition)| {
-            if let Some(bytes) = replicas.open_or_report(topic, *index, partition, true) {
+        parallel::for_each(&here, |place| {
+            let is_clean = replicas.config.clean_start && folders.contains(&place.name().to_string());
+            if let Some(bytes) = replicas.open_or_report(place, is_clean) {
                 checked.fetch_add(bytes, Ordering::Relaxed);
             }
         });
@@ -127,7 +149,9 @@ impl Replicas {
         let _changing = self.changing.lock();
         if self.offline.contains(&id) {
             let topic = image.topic_by_id(id.topic_id)?;
-            self.open(topic, id.partition, topic.partition(id.partition)?, false).ok()?;
+            let partition = topic.partition(id.partition)?;
+            let place = Place { topic, index: id.partition, partition, settings: self.settings(topic) };
+            self.open(&place, false).ok()?;
             self.offline.remove(&id);
             info!(topic = %topic.name(), partition = id.partition.0, "partition is online again");
         }
@@ -169,13 +193,17 @@ impl Replicas {
                 Some(known) => known.apply_leadership(leadership(partition)),
                 None if partition.replicas.contains(&self.config.node_id) => {
                     new_topics.extend(delta.topics_created.get(&id.topic_id));
-                    new_here.push((topic, id.partition, partition));
+                    let settings = match new_here.last() {
+                        Some(Place { topic: last, settings, .. }) if last.id() == topic.id() => Arc::clone(settings),
+                        _ => self.settings(topic),
+                    };
+                    new_here.push(Place { topic, index: id.partition, partition, settings });
                 }
                 None => {}
             }
         }
-        parallel::for_each(&new_here, |(topic, index, partition)| {
-            self.open_or_report(topic, *index, partition, false);
+        parallel::for_each(&new_here, |place| {
+            self.open_or_report(place, false);
         });
         for id in &new_topics {
             if let Some(topic) = image.topic_by_id(*id) {
@@ -187,7 +215,7 @@ impl Replicas {
                 let settings = self.settings(topic);
                 for (index, _) in topic.partitions() {
                     if let Some(partition) = self.partition(TopicIdPartition { topic_id: *id, partition: index }) {
-                        partition.apply_settings(settings.clone());
+                        partition.apply_settings(Arc::clone(&settings));
                     }
                 }
             }
@@ -204,11 +232,12 @@ impl Replicas {
         let is_clean = AtomicBool::new(self.offline.is_empty());
         parallel::for_each(&partitions, |partition| {
             partition.close();
-            match partition.log().close() {
-                Ok(()) => {
-                    let scalars = scalars(partition, partition.log_end());
-                    scalars.put(&mut batch.lock(), self.config.directory_id, partition.id());
+            match partition.shut() {
+                Ok(Some((scalars, at_rest))) => {
+                    scalars.put_at_rest(&at_rest, &mut batch.lock(), self.config.directory_id, partition.id());
                 }
+                // It was not opened: what is stored of it holds.
+                Ok(None) => {}
                 Err(error) => {
                     error!(partition = %partition.name(), "the log cannot be closed cleanly: {error}");
                     is_clean.store(false, Ordering::Relaxed);
@@ -224,67 +253,50 @@ impl Replicas {
     /// Forgets idempotent producers that were silent for `producer.id.expiration.ms`.
     pub fn expire_producers(&self, now: Timestamp) {
         for partition in &self.partitions {
-            partition.log().expire_producers(now);
+            // One that was not opened does so when it is.
+            if let Some(log) = partition.opened() {
+                log.expire_producers(now);
+            }
         }
     }
 
-    fn settings(&self, topic: &Topic) -> TopicSettings {
+    fn settings(&self, topic: &Topic) -> Arc<TopicSettings> {
         let own = topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        (self.config.settings)(&own)
+        Arc::new((self.config.settings)(&own))
     }
 
     /// As [`Replicas::open`]; a partition whose log cannot be opened is offline, and the others go on.
-    fn open_or_report(
-        &self,
-        topic: &Topic,
-        index: PartitionIndex,
-        partition: &metadata::Partition,
-        is_start: bool,
-    ) -> Option<u64> {
-        match self.open(topic, index, partition, is_start) {
+    fn open_or_report(&self, place: &Place<'_>, is_clean: bool) -> Option<u64> {
+        match self.open(place, is_clean) {
             Ok(checked) => Some(checked),
             Err(error) => {
-                error!(topic = %topic.name(), partition = index.0, "partition is offline: {error}");
-                self.offline.insert(TopicIdPartition { topic_id: topic.id(), partition: index });
+                error!(topic = %place.topic.name(), partition = place.index.0, "partition is offline: {error}");
+                self.offline.insert(place.id());
                 None
             }
         }
     }
 
-    /// Opens or makes one log; returns the bytes that had to be checked.
-    fn open(
-        &self,
-        topic: &Topic,
-        index: PartitionIndex,
-        partition: &metadata::Partition,
-        is_start: bool,
-    ) -> Result<u64, StartError> {
-        let id = TopicIdPartition { topic_id: topic.id(), partition: index };
-        let name = TopicPartition { topic: Arc::clone(topic.name()), partition: index };
-        let scalars = Scalars::load(&*self.store, self.config.directory_id, id)?;
-        let start = Start {
-            clean: is_start && self.config.clean_start,
-            recovery_point: scalars.recovery_point,
-            log_start: scalars.log_start,
+    /// Opens or makes one log; returns the bytes that had to be checked. One that `is_clean`, and of which is known what it
+    /// holds, is left at rest until somebody needs it.
+    fn open(&self, place: &Place<'_>, is_clean: bool) -> Result<u64, StartError> {
+        let (id, name, topic_id) = (place.id(), place.name(), place.topic.id());
+        let (scalars, at_rest) = Scalars::load_at_rest(&*self.store, self.config.directory_id, id)?;
+        let Scalars { recovery_point, log_start, high_watermark } = scalars;
+        let start = Start { clean: is_clean, recovery_point, log_start };
+        let home = Arc::clone(&self.home);
+        let (slot, checked) = match at_rest.filter(|_| is_clean) {
+            Some(at_rest) => (LogSlot::at_rest(home, name, topic_id, start, at_rest), 0),
+            None => {
+                let (log, recovered) = home.open(&name, topic_id, place.settings.log.clone(), start)?;
+                (LogSlot::open(home, log), recovered.bytes_checked)
+            }
         };
-        let dir = log::partition_dir(&self.config.data_dir, &name);
-        let settings = self.settings(topic);
-        let (disk, now) = (Arc::clone(&self.disk), self.env.now());
-        let (log, recovered) = Log::open(disk, &dir, name.clone(), topic.id(), settings.log.clone(), start, now)?;
-        if let Some(truncated) = &recovered.truncated {
-            warn!(
-                partition = %name,
-                "cut a torn tail of {} at offset {}: {}",
-                display_bytes(truncated.bytes),
-                truncated.at,
-                truncated.why
-            );
-        }
-        let (node, leadership) = (self.config.node_id, leadership(partition));
-        let partition =
-            Partition::new(id, node, log, settings, leadership, scalars.high_watermark, self.flusher.queue());
+        let (node, settings) = (self.config.node_id, Arc::clone(&place.settings));
+        let leadership = leadership(place.partition);
+        let partition = Partition::new(id, node, slot, settings, leadership, high_watermark, self.flusher.queue());
         self.partitions.insert(id, partition);
-        Ok(recovered.bytes_checked)
+        Ok(checked)
     }
 
     fn remove(&self, topic: &Arc<str>, id: TopicIdPartition) {
@@ -292,15 +304,14 @@ impl Replicas {
             // What there is of it must not be in the way of a topic of the same name.
             let name = TopicPartition { topic: Arc::clone(topic), partition: id.partition };
             let dir = log::partition_dir(&self.config.data_dir, &name);
-            if dir.exists()
-                && let Err(error) = self.remove_stray(&dir, &name, Some(id.topic_id))
-            {
-                error!(partition = %name, "the log cannot be deleted: {error}");
+            match self.remove_stray(&dir, &name, Some(id.topic_id)) {
+                Err(StartError::Log(error)) if error.is_not_found() => {}
+                Err(error) => error!(partition = %name, "the log cannot be deleted: {error}"),
+                Ok(()) => {}
             }
         }
         let Some((_, partition)) = self.partitions.remove(&id) else { return };
-        partition.close();
-        match partition.log().delete(self.env.uuid()) {
+        match partition.delete(self.env.uuid()) {
             // The rename was the deletion; giving back the space may take its time.
             Ok(dir) => self.doomed.lock().push(dir),
             Err(error) => error!(partition = %partition.name(), "the log cannot be deleted: {error}"),
@@ -313,31 +324,38 @@ impl Replicas {
     }
 
     /// Removes folders of deleted partitions, and sets aside those that the metadata does not know: a crash came between
-    /// a topic's deletion and that of its files.
-    fn tidy(&self, image: &Image) -> Result<(), StartError> {
+    /// a topic's deletion and that of its files. Returns the names of the folders of partitions that there are.
+    fn tidy(&self, image: &Image) -> Result<HashSet<String>, StartError> {
         let data_dir = &self.config.data_dir;
         let failed = |cause| StartError::Folder { path: data_dir.clone(), cause };
-        for entry in fs::read_dir(data_dir).map_err(failed)? {
-            let entry = entry.map_err(failed)?;
-            let file_name = entry.file_name();
-            let Some(name) = file_name.to_str() else { continue };
+        let mut folders = HashSet::new();
+        for path in self.disk.list(data_dir).map_err(failed)? {
+            let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if log::is_deleted_dir(name) {
-                self.doomed.lock().push(entry.path());
+                self.doomed.lock().push(path);
             } else if let Some(partition) = log::parse_partition_dir(name) {
                 let known = image
                     .topic(&partition.topic)
                     .and_then(|topic| topic.partition(partition.partition).map(|_| topic.id()));
-                let found = log::read_partition_metadata(&*self.disk, &entry.path())?;
+                // Whose a folder is that the metadata knows is told when its log is opened; after a clean stop it is not that of
+                // an older topic of the same name.
+                if self.config.clean_start && known.is_some() {
+                    folders.insert(name.to_owned());
+                    continue;
+                }
+                let found = log::read_partition_metadata(&*self.disk, &path)?;
                 if found.is_some() && found != known {
-                    self.remove_stray(&entry.path(), &partition, found)?;
+                    self.remove_stray(&path, &partition, found)?;
                 } else if known.is_none() {
                     // One whose making was interrupted. Whatever else is in a folder of such a name stays.
-                    let _ = fs::remove_dir(entry.path());
+                    let _ = self.disk.remove_dir(&path);
+                } else {
+                    folders.insert(name.to_owned());
                 }
             }
         }
         self.give_back_space();
-        Ok(())
+        Ok(folders)
     }
 
     fn remove_stray(
@@ -347,9 +365,8 @@ impl Replicas {
         topic_id: Option<TopicId>,
     ) -> Result<(), StartError> {
         let id = topic_id.map(|id| id.to_string()).unwrap_or_default();
+        let to = log::set_aside(&*self.disk, dir, partition, self.env.uuid())?;
         info!(%partition, "removing the files of a deleted topic (id {id})");
-        let to = self.config.data_dir.join(log::deleted_dir_name(partition, self.env.uuid()));
-        fs::rename(dir, &to).map_err(|cause| StartError::Folder { path: dir.to_owned(), cause })?;
         self.doomed.lock().push(to);
         Ok(())
     }
@@ -374,6 +391,24 @@ impl Replicas {
     }
 }
 
+/// A partition that belongs on this broker.
+struct Place<'a> {
+    topic: &'a Topic,
+    index: PartitionIndex,
+    partition: &'a metadata::Partition,
+    settings: Arc<TopicSettings>,
+}
+
+impl Place<'_> {
+    fn id(&self) -> TopicIdPartition {
+        TopicIdPartition { topic_id: self.topic.id(), partition: self.index }
+    }
+
+    fn name(&self) -> TopicPartition {
+        TopicPartition { topic: Arc::clone(self.topic.name()), partition: self.index }
+    }
+}
+
 fn leadership(partition: &metadata::Partition) -> Leadership {
     Leadership {
         leader: Some(partition.leader).filter(|leader| leader.0 >= 0),
@@ -385,14 +420,6 @@ fn leadership(partition: &metadata::Partition) -> Leadership {
 
 fn scalars(partition: &Partition, recovery_point: Offset) -> Scalars {
     Scalars { recovery_point, log_start: partition.log_start(), high_watermark: partition.high_watermark() }
-}
-
-fn display_bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_240 => format!("{bytes} bytes"),
-        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
-        _ => format!("{} MiB", bytes >> 20),
-    }
 }
 
 /// After a flush: what is below needs no check after a crash. Stored once a segment, not once a flush.

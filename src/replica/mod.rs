@@ -3,17 +3,19 @@
 mod flusher;
 mod machine;
 mod manager;
+mod opening;
 mod parallel;
 mod partition;
 mod position;
 mod rules;
 mod scalars;
+mod slot;
 mod watch;
 
 pub use machine::{Awaited, Became, Demands, LogEnds, Replica};
 pub use manager::{Replicas, ReplicasConfig, StartError};
-pub use partition::{AppendError, Appended, NotSafe, Partition, TopicSettings};
+pub use partition::{AppendError, Appended, NotSafe, Partition, Pending, TopicSettings};
 pub use position::Position;
 pub use rules::{Acks, EpochEnd, EpochMismatch, Leadership, Lineage, Truncation, lineage, truncation};
-pub use scalars::Scalars;
+pub use scalars::{AtRest, Scalars};
 pub use watch::Watch;

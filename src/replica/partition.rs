@@ -21,10 +21,11 @@ use super::{
     flusher::FlushQueue,
     machine::{Awaited, Became, Demands, LogEnds, Replica},
     rules::{Acks, EpochMismatch, Leadership},
+    slot::LogSlot,
     watch::{Watch, Watchers},
 };
 use crate::{
-    log::{self, Log, LogConfig, LogError, LogSlice, ReadError, TimestampedOffset},
+    log::{self, Log, LogConfig, LogError, TimestampedOffset},
     model::{LeaderEpoch, NodeId, Offset, Timestamp, TopicIdPartition, TopicPartition},
 };
 
@@ -77,9 +78,17 @@ pub struct Appended {
     pub base_offset: Offset,
     pub log_append_time: Timestamp,
     pub log_start: Offset,
-    pub leader_epoch: LeaderEpoch,
     /// What has to happen before the producer may be answered; `None` where it may be now.
-    pub wait_for: Option<Awaited>,
+    pub wait_for: Option<Pending>,
+}
+
+/// What a producer waits for, and under whom its batch was appended.
+#[derive(Debug, Clone, Copy)]
+pub struct Pending {
+    awaited: Awaited,
+    leader_epoch: LeaderEpoch,
+    /// A log that is opened again after its disk failed may hold something else at the same offset.
+    resets: u64,
 }
 
 /// Why a batch was not appended.
@@ -111,10 +120,10 @@ pub enum NotSafe {
 pub struct Partition {
     id: TopicIdPartition,
     node: NodeId,
-    log: Log,
-    settings: ArcSwap<TopicSettings>,
+    pub(super) slot: LogSlot,
+    pub(super) settings: ArcSwap<TopicSettings>,
     /// Locked for a few comparisons at a time, and not while a batch is written or flushed.
-    replica: Mutex<Replica>,
+    pub(super) replica: Mutex<Replica>,
     /// What `replica` knows, for those who only look. Written while it is locked.
     leadership: ArcSwap<Leadership>,
     high_watermark: AtomicI64,
@@ -140,21 +149,26 @@ impl Partition {
     pub(super) fn new(
         id: TopicIdPartition,
         node: NodeId,
-        log: Log,
-        settings: TopicSettings,
+        slot: LogSlot,
+        settings: Arc<TopicSettings>,
         leadership: Leadership,
         high_watermark: Offset,
         flusher: FlushQueue,
     ) -> Arc<Partition> {
-        let mut replica = Replica::new(node, settings.demands(), log.log_start(), log_ends(&log), high_watermark);
-        if let Became::Leader { epoch, .. } = replica.change_leadership(leadership.clone()) {
+        let log = slot.opened();
+        let (log_start, ends) = match &log {
+            Some(log) => (log.log_start(), log_ends(log)),
+            None => slot.closed_extent(),
+        };
+        let mut replica = Replica::new(node, settings.demands(), log_start, ends, high_watermark);
+        if let (Became::Leader { epoch, .. }, Some(log)) = (replica.change_leadership(leadership.clone()), log) {
             log.begin_epoch(epoch);
         }
         Arc::new(Partition {
             id,
             node,
-            log,
-            settings: ArcSwap::from_pointee(settings),
+            slot,
+            settings: ArcSwap::new(settings),
             leadership: ArcSwap::from_pointee(leadership),
             high_watermark: AtomicI64::new(replica.high_watermark().0),
             replica: Mutex::new(replica),
@@ -175,11 +189,7 @@ impl Partition {
     }
 
     pub fn name(&self) -> &TopicPartition {
-        self.log.partition()
-    }
-
-    pub(super) fn log(&self) -> &Log {
-        &self.log
+        self.slot.name()
     }
 
     pub fn leader_epoch(&self) -> LeaderEpoch {
@@ -193,14 +203,6 @@ impl Partition {
 
     pub fn check_leader_epoch(&self, asked: i32) -> Result<(), EpochMismatch> {
         self.leadership.load().check_leader_epoch(asked)
-    }
-
-    pub fn log_start(&self) -> Offset {
-        self.log.log_start()
-    }
-
-    pub fn log_end(&self) -> Offset {
-        self.log.log_end()
     }
 
     /// What consumers may read ends here.
@@ -242,9 +244,11 @@ impl Partition {
         }
         let checked = check_produced(records, &settings.limits(produce_version, now))?;
         let size = checked.header.size() as u64;
-        let appended = self.log.append_as_leader(&checked, leadership.leader_epoch, now);
+        let resets = self.slot.resets();
+        let log = self.log().map_err(log::AppendError::from);
+        let appended = log.and_then(|log| Ok((log.append_as_leader(&checked, leadership.leader_epoch, now)?, log)));
         self.report_disk(&appended);
-        let appended = appended?;
+        let (appended, log) = appended?;
         let end = appended.last_offset.plus(1);
         if settings.flushes_each() && !appended.duplicate {
             self.unflushed_bytes.fetch_add(size, Ordering::AcqRel);
@@ -252,10 +256,13 @@ impl Partition {
         self.ask_for_flush(appended.flush_due, settings.log.flush_ms);
         // A flush may have just ended, whose bytes are not counted here: then whoever waits looks for itself.
         let readable = if settings.flushes_each() || appended.duplicate { u64::MAX } else { size };
-        let wait_for = self.update(readable, |replica| {
-            replica.note_log(log_ends(&self.log));
-            replica.awaited(acks, end)
-        });
+        let awaited = self.update(readable, |replica| {
+            if !self.slot.holds(&log) {
+                return Err(log::AppendError::from(LogError::Failed { path: log.dir().to_owned() }));
+            }
+            replica.note_log(log_ends(&log));
+            Ok(replica.awaited(acks, end))
+        })?;
         let log_append_time = match settings.timestamp_type {
             // As Kafka answers: what is remembered of the original, whichever clock that was.
             _ if appended.duplicate => appended.log_append_time,
@@ -266,13 +273,12 @@ impl Partition {
             base_offset: appended.base_offset,
             log_append_time,
             log_start: appended.log_start_offset,
-            leader_epoch: leadership.leader_epoch,
-            wait_for,
+            wait_for: awaited.map(|awaited| Pending { awaited, leader_epoch: leadership.leader_epoch, resets }),
         })
     }
 
     /// One line when the disk begins to fail, and one when it takes appends again.
-    fn report_disk(&self, appended: &Result<log::Appended, log::AppendError>) {
+    fn report_disk<T>(&self, appended: &Result<T, log::AppendError>) {
         match appended {
             Err(log::AppendError::Log(error)) if !self.failing.swap(true, Ordering::Relaxed) => {
                 error!(partition = %self.name(), "cannot append: {error}");
@@ -287,7 +293,7 @@ impl Partition {
 
     /// Changes what is known of this replica, and wakes who waits for its high watermark if that moves; `bytes` is about
     /// how much more can be read then.
-    fn update<T>(&self, bytes: u64, change: impl FnOnce(&mut Replica) -> T) -> T {
+    pub(super) fn update<T>(&self, bytes: u64, change: impl FnOnce(&mut Replica) -> T) -> T {
         let (result, moves) = {
             let mut replica = self.replica.lock();
             let result = change(&mut replica);
@@ -302,33 +308,24 @@ impl Partition {
     }
 
     /// Waits until what is awaited has happened, as long as this broker leads in `epoch`.
-    pub async fn reached(&self, awaited: Awaited, epoch: LeaderEpoch) -> Result<(), NotSafe> {
+    pub async fn reached(&self, pending: Pending) -> Result<(), NotSafe> {
         loop {
             let advanced = self.advanced.notified();
-            if self.replica.lock().has(awaited) {
+            let has = self.replica.lock().has(pending.awaited);
+            // Then: what there is may be in another log.
+            let is_same_log = self.slot.resets() == pending.resets;
+            if has && is_same_log {
                 return Ok(());
             }
             // First: a deletion takes the log out of use as well.
-            if self.is_closed() || self.leader_epoch() != epoch {
+            if self.is_closed() || self.leader_epoch() != pending.leader_epoch {
                 return Err(NotSafe::NotLeader);
             }
-            if self.log.is_out_of_use() {
+            if !is_same_log || self.slot.opened().is_some_and(|log| log.is_out_of_use()) {
                 return Err(NotSafe::Storage);
             }
             advanced.await;
         }
-    }
-
-    /// Whole batches from the one that contains `from`, below the high watermark; in memory where they are few, and at most
-    /// `memory_max` bytes.
-    pub fn read(
-        &self,
-        from: Offset,
-        max_bytes: usize,
-        at_least_one: bool,
-        memory_max: usize,
-    ) -> Result<LogSlice, ReadError> {
-        self.log.slice(from, max_bytes, self.high_watermark(), at_least_one, memory_max)
     }
 
     /// From now on data that arrives here marks `slot` of `watch`.
@@ -340,28 +337,19 @@ impl Partition {
         self.watchers.remove(watch, slot);
     }
 
-    /// Where the largest leader epoch up to `asked` ends.
-    pub fn end_of_epoch(&self, asked: LeaderEpoch) -> Option<(LeaderEpoch, Offset)> {
-        self.log.epoch_end_offset(asked)
-    }
-
     /// The first record whose timestamp is at least `timestamp`, among those that may be read.
     pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
-        Ok(self.log.offset_for_timestamp(timestamp)?.filter(|found| found.offset < self.high_watermark()))
+        Ok(self.log()?.offset_for_timestamp(timestamp)?.filter(|found| found.offset < self.high_watermark()))
     }
 
     /// Where each segment begins, oldest first, and when it was last written to.
     pub fn segment_times(&self) -> Result<Vec<(Offset, Timestamp)>, LogError> {
-        self.log.segment_times()
+        self.log()?.segment_times()
     }
 
     /// The record with the largest timestamp; the first of several.
     pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
-        self.log.max_timestamp()
-    }
-
-    pub fn epoch_of(&self, offset: Offset) -> Option<LeaderEpoch> {
-        self.log.epoch_of(offset)
+        self.log()?.max_timestamp()
     }
 
     fn ask_for_flush(self: &Arc<Self>, now: bool, flush_ms: i64) {
@@ -375,9 +363,10 @@ impl Partition {
 
     /// A recovery point worth storing: everything below the active segment, where that is news and on disk.
     pub(super) fn recovery_point_to_store(&self) -> Option<Offset> {
-        let active = *self.log.segment_bases().last()?;
+        let log = self.slot.opened()?;
+        let active = *log.segment_bases().last()?;
         let news = active > Offset(self.stored_recovery_point.load(Ordering::Relaxed));
-        if !news || self.log.flushed() < active {
+        if !news || log.flushed() < active {
             return None;
         }
         self.stored_recovery_point.store(active.0, Ordering::Relaxed);
@@ -390,15 +379,16 @@ impl Partition {
         self.flush_asked.store(false, Ordering::Release);
         self.later_flush_asked.store(false, Ordering::Release);
         let bytes = self.unflushed_bytes.swap(0, Ordering::AcqRel);
-        let result = self.log.flush();
+        let Some(log) = self.slot.opened() else { return Ok(()) };
+        let result = log.flush();
         match &result {
             Ok(_) => {
-                self.update(bytes, |replica| replica.note_log(log_ends(&self.log)));
+                self.update(bytes, |replica| self.slot.holds(&log).then(|| replica.note_log(log_ends(&log))));
                 // Who waits for this disk alone.
                 self.advanced.notify_waiters();
             }
             // Who waits for the disk must learn of it.
-            Err(_) if self.log.is_out_of_use() => self.advanced.notify_waiters(),
+            Err(_) if log.is_out_of_use() => self.advanced.notify_waiters(),
             // Nobody may ask anew: a producer that sends the same batch again adds nothing to flush.
             Err(_) => {
                 self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -412,21 +402,25 @@ impl Partition {
 
     pub(super) fn apply_leadership(&self, leadership: Leadership) {
         self.update(u64::MAX, |replica| {
-            if replica.is_leader() {
-                replica.note_log(log_ends(&self.log));
+            // One that is not open begins the epoch when it is opened.
+            let log = self.slot.opened();
+            if let Some(log) = log.as_ref().filter(|_| replica.is_leader()) {
+                replica.note_log(log_ends(log));
             }
-            if let Became::Leader { epoch, .. } = replica.change_leadership(leadership) {
-                self.log.begin_epoch(epoch);
+            if let (Became::Leader { epoch, .. }, Some(log)) = (replica.change_leadership(leadership), log) {
+                log.begin_epoch(epoch);
             }
             self.leadership.store(Arc::new(replica.leadership().clone()));
         });
         self.wake_all();
     }
 
-    pub(super) fn apply_settings(&self, settings: TopicSettings) {
-        self.log.set_config(settings.log.clone());
-        let demands = settings.demands();
-        self.settings.store(Arc::new(settings));
+    pub(super) fn apply_settings(&self, settings: Arc<TopicSettings>) {
+        let (demands, config) = (settings.demands(), settings.log.clone());
+        self.settings.store(settings);
+        if let Some(log) = self.slot.opened() {
+            log.set_config(config);
+        }
         // However much can be read now that no longer waits for the disk.
         self.update(u64::MAX, |replica| replica.set_demands(demands));
         // Nor may who waits for a flush.
@@ -439,14 +433,14 @@ impl Partition {
         self.wake_all();
     }
 
-    fn wake_all(&self) {
+    pub(super) fn wake_all(&self) {
         self.watchers.mark(u64::MAX);
         self.advanced.notify_waiters();
     }
 }
 
 /// The log end is read last: it is never behind what is flushed.
-fn log_ends(log: &Log) -> LogEnds {
+pub(super) fn log_ends(log: &Log) -> LogEnds {
     let flushed = log.flushed();
     LogEnds { log_end: log.log_end(), flushed }
 }

@@ -191,7 +191,9 @@ impl<'a> Look<'a> {
         };
         if asked.last_fetched_epoch != LeaderEpoch::NONE.0 {
             let last_fetched = LeaderEpoch(asked.last_fetched_epoch);
-            let (epoch, end) = partition.end_of_epoch(last_fetched).ok_or(ErrorCode::OffsetOutOfRange)?;
+            let known =
+                partition.end_of_epoch(last_fetched).map_err(|error| partitions::log_code(partition, &error))?;
+            let (epoch, end) = known.ok_or(ErrorCode::OffsetOutOfRange)?;
             if asked.fetch_offset < log_start {
                 return Err(ErrorCode::OffsetOutOfRange);
             }

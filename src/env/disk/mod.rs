@@ -59,6 +59,9 @@ pub trait Disk: Debug + Send + Sync {
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()>;
 
+    /// Removes a folder with nothing in it.
+    fn remove_dir(&self, dir: &Path) -> io::Result<()>;
+
     /// Makes creations, renames and removals in a folder durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 

@@ -305,6 +305,17 @@ impl Disk for SimDisk {
         Ok(())
     }
 
+    fn remove_dir(&self, dir: &Path) -> io::Result<()> {
+        let mut state = self.ask(Call::RemoveDir { dir })?;
+        let folder = state.folder(dir)?;
+        if !state.folders[&folder].entries.is_empty() {
+            return Err(Errno::NOTEMPTY.into());
+        }
+        let entry = state.entry(dir, None)?;
+        state.change(vec![entry]);
+        Ok(())
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut state = self.ask(Call::SyncDir { dir })?;
         let folder = state.folder(dir)?;

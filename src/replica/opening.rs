@@ -1,0 +1,374 @@
+//! A partition and its log that may not be open: who needs the log opens it, and what is asked most of all is answered without.
+
+use std::sync::Arc;
+
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    task::block_in_place,
+};
+use tracing::info;
+
+use super::{Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
+use crate::{
+    log::{Log, LogError, LogSlice, ReadError, Recovered},
+    model::{LeaderEpoch, Offset, Timestamp, Uuid},
+};
+
+impl Partition {
+    /// The log, opened if need be, which takes this thread's time.
+    ///
+    /// # Errors
+    /// It cannot be opened for now; the next who asks tries again.
+    pub(super) fn log(&self) -> Result<Arc<Log>, LogError> {
+        match self.slot.opened() {
+            Some(log) => Ok(log),
+            None => off_the_async_threads(|| {
+                self.slot.open_with(|| self.settings.load().log.clone(), |log, recovered| self.publish(log, recovered))
+            }),
+        }
+    }
+
+    /// The log, if it is open.
+    pub(super) fn opened(&self) -> Option<Arc<Log>> {
+        self.slot.opened()
+    }
+
+    /// A log was opened: what it holds is what there is of this replica, and an epoch that began while it was closed
+    /// begins at its end.
+    fn publish(&self, log: Arc<Log>, recovered: &Recovered) {
+        self.update(u64::MAX, |replica| {
+            replica.note_reopened(log.log_start(), log_ends(&log));
+            if replica.is_leader() {
+                log.begin_epoch(replica.leader_epoch());
+            }
+            self.slot.publish(Arc::clone(&log));
+        });
+        // They may have changed since it was opened with them.
+        log.set_config(self.settings.load().log.clone());
+        if self.slot.resets() > 0 {
+            let checked = display_bytes(recovered.bytes_checked);
+            info!(partition = %self.name(), "the log is in use again: {checked} checked and written anew");
+        }
+    }
+
+    /// Gives up a log that is out of use since its disk failed: whoever waits for it is told, and the next who needs it opens it
+    /// again, with recovery from what was known to be durable. False where the log is not out of use, or not open.
+    pub fn reset(&self) -> bool {
+        let is_reset = self.slot.reset();
+        if is_reset {
+            self.wake_all();
+        }
+        is_reset
+    }
+
+    /// As [`Partition::reset`], and opens the log again. Takes as long as the recovery does.
+    pub fn reopen(&self) -> Result<(), LogError> {
+        self.reset();
+        self.log().map(|_| ())
+    }
+
+    /// What is known of the log if it was not opened since a clean stop.
+    pub(super) fn known_at_rest(&self) -> Option<AtRest> {
+        self.slot.known_at_rest()
+    }
+
+    /// The end of a clean stop: closes the log, if it is open, and tells what to store of it; `None` where what is stored holds.
+    ///
+    /// # Errors
+    /// The files are not as a clean stop should leave them.
+    pub(super) fn shut(&self) -> Result<Option<(Scalars, AtRest)>, LogError> {
+        let Some(log) = self.opened() else {
+            return if self.slot.is_sound() { Ok(None) } else { Err(LogError::Failed { path: self.slot.dir() }) };
+        };
+        log.close()?;
+        let (log_start, log_end) = (log.log_start(), log.log_end());
+        let scalars = Scalars { recovery_point: log_end, log_start, high_watermark: self.high_watermark() };
+        let at_rest = AtRest {
+            log_end,
+            latest_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
+            log_start_epoch: log.epoch_of(log_start).unwrap_or(LeaderEpoch::NONE),
+            size: log.size(),
+            segments: u32::try_from(log.segment_bases().len()).unwrap_or(u32::MAX),
+            oldest_timestamp: log.oldest_timestamp().unwrap_or(Timestamp::NONE),
+        };
+        Ok(Some((scalars, at_rest)))
+    }
+
+    /// Takes the partition's folder out of sight; returns its new name. The log is not opened any more.
+    pub(super) fn delete(&self, unique: Uuid) -> Result<std::path::PathBuf, LogError> {
+        self.close();
+        self.slot.delete(unique)
+    }
+
+    pub fn log_start(&self) -> Offset {
+        self.slot.opened().map_or_else(|| self.slot.closed_log_start(), |log| log.log_start())
+    }
+
+    pub fn log_end(&self) -> Offset {
+        self.slot.opened().map_or_else(|| self.replica.lock().ends().log_end, |log| log.log_end())
+    }
+
+    /// Whole batches from the one that contains `from`, below the high watermark; in memory where they are few, and at most
+    /// `memory_max` bytes.
+    pub fn read(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        at_least_one: bool,
+        memory_max: usize,
+    ) -> Result<LogSlice, ReadError> {
+        if let Some(at_rest) = self.unopened() {
+            let (log_start, log_end) = (self.log_start(), at_rest.log_end);
+            if from < log_start || from > log_end {
+                return Err(ReadError::OutOfRange { asked: from, log_start, log_end });
+            }
+            if from >= self.high_watermark() {
+                return Ok(LogSlice::empty(from));
+            }
+        }
+        self.log()?.slice(from, max_bytes, self.high_watermark(), at_least_one, memory_max)
+    }
+
+    /// Where the largest leader epoch up to `asked` ends.
+    pub fn end_of_epoch(&self, asked: LeaderEpoch) -> Result<Option<(LeaderEpoch, Offset)>, LogError> {
+        if let Some(at_rest) = self.unopened() {
+            let is_ours = asked == self.leader_epoch() && self.is_leader();
+            if asked != LeaderEpoch::NONE && (is_ours || asked == at_rest.latest_epoch) {
+                return Ok(Some((asked, at_rest.log_end)));
+            }
+        }
+        Ok(self.log()?.epoch_end_offset(asked))
+    }
+
+    /// The leader epoch of the record at `offset`.
+    pub fn epoch_of(&self, offset: Offset) -> Result<Option<LeaderEpoch>, LogError> {
+        if let Some(at_rest) = self.unopened()
+            && offset == self.log_start()
+        {
+            return Ok(Some(at_rest.log_start_epoch).filter(|epoch| *epoch != LeaderEpoch::NONE));
+        }
+        Ok(self.log()?.epoch_of(offset))
+    }
+
+    fn unopened(&self) -> Option<AtRest> {
+        if self.slot.is_open() { None } else { self.known_at_rest() }
+    }
+}
+
+/// Opening reads a few small files, and more of them where there are many segments: nothing that the threads that serve
+/// everyone else should wait for.
+fn off_the_async_threads<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
+        _ => work(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        path::Path,
+        sync::atomic::{AtomicUsize, Ordering},
+    };
+
+    use bytes::Bytes;
+    use felice_protocol::record::{BatchBuilder, Codec, TimestampType};
+    use rustix::io::Errno;
+
+    use super::{
+        super::{
+            Acks, AppendError, NotSafe, TopicSettings,
+            flusher::Flusher,
+            rules::Leadership,
+            slot::{LogHome, LogSlot},
+        },
+        *,
+    };
+    use crate::{
+        env::{
+            Disk, SystemEnv,
+            disk::sim::{Answer, Call, SimDisk},
+        },
+        log::{LogConfig, Start},
+        model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicPartition},
+    };
+
+    const NODE: NodeId = NodeId(1);
+
+    struct Setting {
+        disk: Arc<SimDisk>,
+        home: Arc<LogHome>,
+        flusher: Flusher,
+    }
+
+    impl Setting {
+        fn new() -> Setting {
+            let disk = SimDisk::new(1);
+            disk.create_dir_all(Path::new("/data")).unwrap();
+            disk.sync_dir(Path::new("/")).unwrap();
+            let home = LogHome { data_dir: "/data".into(), disk: disk.clone(), env: Arc::new(SystemEnv) };
+            Setting { disk, home: Arc::new(home), flusher: Flusher::start(|_| {}).unwrap() }
+        }
+
+        fn partition(&self, left: Option<(Scalars, AtRest)>, leader_epoch: i32) -> Arc<Partition> {
+            let name = TopicPartition { topic: "t".into(), partition: PartitionIndex(0) };
+            let id = TopicIdPartition { topic_id: TopicId(Uuid([7; 16])), partition: PartitionIndex(0) };
+            let settings = TopicSettings {
+                log: LogConfig { flush_messages: 1, ..LogConfig::default() },
+                max_message_bytes: 1 << 20,
+                timestamp_type: TimestampType::CreateTime,
+                timestamp_before_max_ms: i64::MAX,
+                timestamp_after_max_ms: i64::MAX,
+                min_insync_replicas: 1,
+                compression: None,
+                max_decompressed_bytes: 1 << 20,
+            };
+            let scalars = left.map(|(scalars, _)| scalars).unwrap_or_default();
+            let start = Start { clean: true, recovery_point: scalars.recovery_point, log_start: scalars.log_start };
+            let home = Arc::clone(&self.home);
+            let slot = match left {
+                Some((_, at_rest)) => LogSlot::at_rest(home, name, id.topic_id, start, at_rest),
+                None => {
+                    let (log, _) = home.open(&name, id.topic_id, settings.log.clone(), start).unwrap();
+                    LogSlot::open(home, log)
+                }
+            };
+            let leadership = Leadership {
+                leader: Some(NODE),
+                leader_epoch: LeaderEpoch(leader_epoch),
+                replication_factor: 1,
+                isr: vec![NODE],
+            };
+            let (settings, queue) = (Arc::new(settings), self.flusher.queue());
+            Partition::new(id, NODE, slot, settings, leadership, scalars.high_watermark, queue)
+        }
+
+        /// Counts the calls to the disk from now on.
+        fn count(&self) -> Arc<AtomicUsize> {
+            let calls = Arc::new(AtomicUsize::new(0));
+            let counted = Arc::clone(&calls);
+            self.disk.set_plan(move |_| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Answer::Proceed
+            });
+            calls
+        }
+    }
+
+    fn records(count: usize) -> Bytes {
+        (0..count).fold(BatchBuilder::new(Codec::None), |batch, _| batch.record(1, None, Some(b"value"))).build()
+    }
+
+    fn append(partition: &Arc<Partition>, count: usize) -> Result<super::super::Appended, AppendError> {
+        partition.append(&records(count), Acks::Leader, 12, Timestamp(1_000))
+    }
+
+    fn closed_with(setting: &Setting, count: usize) -> (Scalars, AtRest) {
+        let partition = setting.partition(None, 3);
+        append(&partition, count).unwrap();
+        partition.flush().unwrap();
+        partition.shut().unwrap().unwrap()
+    }
+
+    #[test]
+    fn a_log_at_rest_answers_what_is_asked_most_without_being_opened() {
+        let setting = Setting::new();
+        let left = closed_with(&setting, 5);
+        let partition = setting.partition(Some(left), 3);
+        let calls = setting.count();
+        assert_eq!((partition.log_start(), partition.high_watermark()), (Offset(0), Offset(5)));
+        assert_eq!(partition.log_end(), Offset(5));
+        assert!(partition.read(Offset(5), 1 << 20, true, 1 << 20).unwrap().records.is_empty());
+        for beyond in [-1, 6] {
+            let refused = partition.read(Offset(beyond), 1 << 20, true, 1 << 20);
+            assert!(matches!(refused, Err(ReadError::OutOfRange { .. })));
+        }
+        assert_eq!(partition.end_of_epoch(LeaderEpoch(3)).unwrap(), Some((LeaderEpoch(3), Offset(5))));
+        assert_eq!(partition.epoch_of(Offset(0)).unwrap(), Some(LeaderEpoch(3)));
+        partition.flush().unwrap();
+        assert_eq!(partition.shut().unwrap(), None, "what is stored of it still holds");
+        assert_eq!(calls.load(Ordering::SeqCst), 0);
+
+        let read = partition.read(Offset(2), 1 << 20, true, 1 << 20).unwrap();
+        assert_eq!(read.next_offset, Offset(5));
+        assert!(calls.load(Ordering::SeqCst) > 0 && partition.known_at_rest().is_none());
+        assert_eq!(partition.end_of_epoch(LeaderEpoch(3)).unwrap(), Some((LeaderEpoch(3), Offset(5))));
+        assert_eq!(append(&partition, 1).unwrap().base_offset, Offset(5));
+        assert_eq!(partition.shut().unwrap().unwrap().1.log_end, Offset(6));
+    }
+
+    #[test]
+    fn an_epoch_that_began_while_the_log_was_at_rest_begins_at_its_end() {
+        let setting = Setting::new();
+        let left = closed_with(&setting, 5);
+        for opens_first in [false, true] {
+            let partition = setting.partition(Some(left), 4);
+            if opens_first {
+                append(&partition, 1).unwrap();
+            }
+            let end = partition.log_end();
+            assert_eq!(partition.end_of_epoch(LeaderEpoch(4)).unwrap(), Some((LeaderEpoch(4), end)));
+            assert_eq!(partition.end_of_epoch(LeaderEpoch(3)).unwrap(), Some((LeaderEpoch(3), Offset(5))));
+        }
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_opened_is_tried_again() {
+        let setting = Setting::new();
+        let left = closed_with(&setting, 5);
+        let partition = setting.partition(Some(left), 3);
+        setting.disk.set_plan(|call| match call {
+            Call::Open { .. } => Answer::Fail(Errno::IO),
+            _ => Answer::Proceed,
+        });
+        assert!(matches!(append(&partition, 1), Err(AppendError::Log(_))));
+        assert!(partition.read(Offset(0), 1 << 20, true, 1 << 20).is_err());
+        assert!(partition.read(Offset(5), 1 << 20, true, 1 << 20).is_ok(), "nothing is there to read");
+        setting.disk.clear_plan();
+        assert_eq!(append(&partition, 1).unwrap().base_offset, Offset(5));
+    }
+
+    #[test]
+    fn a_deleted_partition_is_not_opened_again() {
+        let setting = Setting::new();
+        let left = closed_with(&setting, 5);
+        let partition = setting.partition(Some(left), 3);
+        let renamed = partition.delete(Uuid([1; 16])).unwrap();
+        assert!(setting.disk.list(Path::new("/data")).unwrap() == [renamed]);
+        assert!(partition.read(Offset(0), 1 << 20, true, 1 << 20).is_err());
+        assert_eq!(setting.disk.list(Path::new("/data")).unwrap().len(), 1, "no new folder was made");
+    }
+
+    #[tokio::test]
+    async fn a_log_whose_disk_failed_is_opened_again_in_place() {
+        let setting = Setting::new();
+        let partition = setting.partition(None, 3);
+        append(&partition, 2).unwrap();
+        partition.flush().unwrap();
+        assert!(!partition.reset(), "nothing is wrong with it");
+        let pending = append(&partition, 3).unwrap().wait_for.unwrap();
+        setting.disk.set_plan(|call| match call {
+            Call::Sync { path } if path.extension().is_some_and(|suffix| suffix == "log") => Answer::Fail(Errno::IO),
+            _ => Answer::Proceed,
+        });
+        assert!(partition.flush().is_err());
+        assert!(append(&partition, 1).is_err());
+        assert_eq!(partition.high_watermark(), Offset(2));
+        assert!(partition.reset());
+        assert!(append(&partition, 1).is_err(), "the disk still fails");
+        assert!(partition.shut().is_err());
+        setting.disk.clear_plan();
+        partition.reopen().unwrap();
+        assert_eq!((partition.log_end(), partition.high_watermark()), (Offset(5), Offset(5)));
+        assert_eq!(partition.reached(pending).await, Err(NotSafe::Storage), "nobody knows that it is the same");
+        let pending = append(&partition, 1).unwrap().wait_for.unwrap();
+        partition.flush().unwrap();
+        assert_eq!(partition.reached(pending).await, Ok(()));
+        // What was written anew is on the disk.
+        let after = setting.disk.crash(9);
+        let home = LogHome { data_dir: "/data".into(), disk: after, env: Arc::new(SystemEnv) };
+        let start = Start { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
+        let (log, _) = home.open(partition.name(), TopicId(Uuid([7; 16])), LogConfig::default(), start).unwrap();
+        assert_eq!(log.log_end(), Offset(6));
+    }
+}
