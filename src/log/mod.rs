@@ -11,6 +11,7 @@ mod index;
 mod partition;
 pub mod producers;
 mod recovery;
+mod retention;
 mod segment;
 mod snapshot;
 #[cfg(test)]
@@ -25,5 +26,6 @@ pub use files::{
 pub use follower::{ReplicateError, Replicated};
 pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted, set_aside};
 pub use recovery::{Recovered, Start, Truncated};
+pub use retention::{Expired, remove_deleted_file};
 pub use timestamps::TimestampedOffset;
 pub use truncation::Scalars;

@@ -120,6 +120,8 @@ pub(super) struct Appender {
 }
 
 /// See the module's documentation. All methods may be called by many threads.
+///
+/// Whoever takes several of the locks takes `flushing` before `appender`, and `deleted` last.
 pub struct Log {
     pub(super) disk: SharedDisk,
     pub(super) dir: PathBuf,
@@ -139,10 +141,11 @@ pub struct Log {
     /// Odd while the log is being truncated.
     pub(super) truncations: AtomicU64,
     pub(super) appender: Mutex<Appender>,
+    /// Held while files are flushed, and while files are renamed or removed: a flush opens indexes by name.
     pub(super) flushing: Mutex<()>,
     /// Whether `dir` is this log's no more. Held while something is done there by name: after a deletion a new topic may
     /// have its partition under the same path.
-    deleted: Mutex<bool>,
+    pub(super) deleted: Mutex<bool>,
 }
 
 impl Log {
@@ -539,6 +542,8 @@ impl Log {
         let path = files::segment_file(&self.dir, self.log_end(), SNAPSHOT_SUFFIX);
         files::write_atomically(&*self.disk, &path, &snapshot::encode(&appender.producers))?;
         self.epochs_dirty.store(true, Ordering::Release);
+        // Nobody appends any more.
+        drop(appender);
         self.flush()?;
         Ok(())
     }

@@ -16,7 +16,7 @@ use felice_protocol::record::BatchHeader;
 use super::{
     config::LogConfig,
     epochs::{self, LeaderEpochs},
-    files::{self, Listing, LogError, SNAPSHOT_SUFFIX},
+    files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
     producers::{ProducerBatch, Producers},
     segment::{Batches, IndexPace, Segment},
     snapshot,
@@ -84,6 +84,7 @@ pub(super) fn load(
 ) -> Result<Loaded, LogError> {
     let listing = files::list(&**disk, dir)?;
     tidy(&**disk, &listing)?;
+    let logs = remove_deleted_records(&**disk, dir, &listing.logs, start.log_start)?;
     let start = Start { clean: start.clean && !listing.flush_failed, ..start };
     let mut loader = Loader {
         disk,
@@ -96,7 +97,7 @@ pub(super) fn load(
         pace: IndexPace::default(),
     };
     let epochs_known = loader.read_epochs()?;
-    let (mut segments, mut log_end) = loader.load_segments(&listing.logs, start)?;
+    let (mut segments, mut log_end) = loader.load_segments(logs, start)?;
     if log_end < start.log_start || segments.is_empty() {
         // What the log should begin with is not there: nothing in the files is of use any more.
         for segment in &segments {
@@ -111,6 +112,7 @@ pub(super) fn load(
     if !epochs_known {
         loader.rebuild_epochs(&segments)?;
     }
+    loader.epochs.truncate_start(log_start);
     let producers = load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, now)?;
     if listing.flush_failed {
         files::forget_flush_failure(&**disk, dir)?;
@@ -125,6 +127,26 @@ pub(super) fn load(
 fn tidy(disk: &dyn Disk, listing: &Listing) -> Result<(), LogError> {
     let strays = listing.indexes.iter().filter(|(base, _)| listing.logs.binary_search(base).is_err());
     listing.rubbish.iter().chain(strays.map(|(_, path)| path)).try_for_each(|path| files::remove(disk, path))
+}
+
+/// Removes the segments that lie wholly below the log start, and returns the others. A retention was interrupted: a power loss may
+/// have left any of them, and a hole among them must not be taken for the end of the log.
+fn remove_deleted_records<'a>(
+    disk: &dyn Disk,
+    dir: &Path,
+    bases: &'a [Offset],
+    log_start: Offset,
+) -> Result<&'a [Offset], LogError> {
+    let kept = bases.partition_point(|base| *base <= log_start).saturating_sub(1);
+    for base in bases.iter().take(kept) {
+        for suffix in [LOG_SUFFIX, INDEX_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX] {
+            files::remove(disk, &files::segment_file(dir, *base, suffix))?;
+        }
+    }
+    if kept > 0 {
+        files::sync_dir(disk, dir)?;
+    }
+    Ok(bases.get(kept..).unwrap_or_default())
 }
 
 struct Loader<'a> {

@@ -1,6 +1,7 @@
 //! The log as a whole: against a model, across restarts, with torn and corrupt files, read while written.
 
 mod crash;
+mod retention;
 mod truncation;
 
 use std::{

@@ -78,8 +78,8 @@ impl Log {
         now: Timestamp,
         store: impl FnOnce(Scalars) -> Result<(), E>,
     ) -> Result<Offset, E> {
-        let mut appender = self.appender.lock();
         let _flushing = self.flushing.lock();
+        let mut appender = self.appender.lock();
         self.check_usable()?;
         let (log_start, log_end) = (self.log_start(), self.log_end());
         if offset >= log_end {
@@ -108,8 +108,8 @@ impl Log {
         now: Timestamp,
         store: impl FnOnce(Scalars) -> Result<(), E>,
     ) -> Result<Offset, E> {
-        let mut appender = self.appender.lock();
         let _flushing = self.flushing.lock();
+        let mut appender = self.appender.lock();
         self.check_usable()?;
         self.restart(&mut appender, offset, now, store)
     }
