@@ -28,7 +28,7 @@ use crate::{
         listener::{self, BindError, Bound, ConnectionLimits},
     },
     quorum::{Quorum, QuorumConfig, QuorumError, SubmitError, Subscriber},
-    replica::{self, Replicas, ReplicasConfig, TopicSettings},
+    replica::{self, Housekeeping, HousekeepingConfig, Replicas, ReplicasConfig, TopicSettings},
     store::{RocksStore, SharedStore, StoreError},
 };
 
@@ -44,6 +44,7 @@ const EXPANSION_FLOOR: usize = 64 << 20;
 pub struct Broker {
     folder: DataFolder,
     services: Arc<Services>,
+    housekeeping: Housekeeping,
     stopping: CancellationToken,
     tasks: TaskTracker,
     connections: TaskTracker,
@@ -73,6 +74,8 @@ pub enum StartError {
     Confused,
     #[error(transparent)]
     Replicas(#[from] replica::StartError),
+    #[error("no thread for housekeeping: {0}")]
+    Housekeeping(io::Error),
 }
 
 impl Broker {
@@ -122,6 +125,9 @@ impl Broker {
             store,
             &quorum.image(),
         )?;
+        let housekeeping = HousekeepingConfig { retention_check_interval: config.retention_check_interval };
+        let housekeeping =
+            Housekeeping::start(Arc::clone(&replicas), &housekeeping).map_err(StartError::Housekeeping)?;
         starting.complete();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
 
@@ -148,7 +154,7 @@ impl Broker {
         if let Some(warning) = config::warning(&addresses) {
             warn!("{warning}");
         }
-        Ok(Broker { folder, services, stopping, tasks, connections, addresses })
+        Ok(Broker { folder, services, housekeeping, stopping, tasks, connections, addresses })
     }
 
     /// Where each listener listens, in the order of the settings.
@@ -172,6 +178,7 @@ impl Broker {
         if tokio::time::timeout(STOP_PATIENCE, self.connections.wait()).await.is_err() {
             warn!("{} connections did not take their responses in time", self.connections.len());
         }
+        self.housekeeping.stop();
         let closed = self.services.replicas.close();
         // Then whoever stops it knows.
         let has_failed = self.failed().now_or_never().is_some();

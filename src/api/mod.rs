@@ -7,6 +7,7 @@ mod api_versions;
 mod config_changes;
 mod create_partitions;
 mod create_topics;
+mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
@@ -200,6 +201,7 @@ pub static SERVED: &[Served] = served![
     ApiVersions 0..=4 => api_versions::handle,
     CreateTopics 0..=7 => create_topics::handle,
     DeleteTopics 0..=6 => delete_topics::handle,
+    DeleteRecords 0..=2 => delete_records::handle,
     InitProducerId 0..=5 => init_producer_id::handle,
     OffsetForLeaderEpoch 0..=4 => offset_for_leader_epoch::handle,
     DescribeConfigs 0..=4 => describe_configs::handle,

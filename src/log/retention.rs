@@ -131,6 +131,7 @@ impl Log {
         let is_as_it_was =
             current.len() > gone.len() && gone.iter().zip(current.iter()).all(|(a, b)| Arc::ptr_eq(a, b));
         if is_as_it_was {
+            gone.iter().for_each(|segment| segment.retire());
             self.segments.store(Arc::new(current.iter().skip(gone.len()).cloned().collect()));
         }
         is_as_it_was

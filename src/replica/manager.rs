@@ -20,9 +20,10 @@ use super::{
     flusher::Flusher,
     parallel,
     slot::{LogHome, LogSlot, display_bytes},
+    stored::Keeper,
 };
 use crate::{
-    env::{RealDisk, SharedDisk, SharedEnv},
+    env::{Disk, RealDisk, SharedDisk, SharedEnv},
     log::{self, LogError, Start},
     metadata::{self, Delta, Image, Topic},
     model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
@@ -62,6 +63,7 @@ pub struct Replicas {
     disk: SharedDisk,
     home: Arc<LogHome>,
     store: SharedStore,
+    keeper: Keeper,
     partitions: DashMap<TopicIdPartition, Arc<Partition>>,
     /// Partitions whose log could not be opened or made. Who asks for one tries again.
     offline: DashSet<TopicIdPartition>,
@@ -80,9 +82,10 @@ impl Replicas {
         store: SharedStore,
         image: &Image,
     ) -> Result<Arc<Replicas>, StartError> {
+        let keeper = Keeper::new(Arc::clone(&store), config.directory_id);
         let flusher = {
-            let (store, directory_id) = (Arc::clone(&store), config.directory_id);
-            Flusher::start(move |partition| note_recovery_point(&*store, directory_id, partition))
+            let keeper = keeper.clone();
+            Flusher::start(move |partition| note_recovery_point(&keeper, partition))
         };
         let flusher = flusher.map_err(|cause| StartError::Folder { path: config.data_dir.clone(), cause })?;
         let disk: SharedDisk = Arc::new(RealDisk);
@@ -93,6 +96,7 @@ impl Replicas {
             disk,
             home: Arc::new(home),
             store,
+            keeper,
             partitions: DashMap::new(),
             offline: DashSet::new(),
             changing: Mutex::new(()),
@@ -156,6 +160,22 @@ impl Replicas {
             info!(topic = %topic.name(), partition = id.partition.0, "partition is online again");
         }
         self.partition(id)
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Partition>> {
+        self.partitions.iter().map(|partition| Arc::clone(&partition)).collect()
+    }
+
+    pub(super) fn keeper(&self) -> &Keeper {
+        &self.keeper
+    }
+
+    pub(super) fn disk(&self) -> &dyn Disk {
+        &*self.disk
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.env.now()
     }
 
     /// How many partitions have their log here.
@@ -227,7 +247,7 @@ impl Replicas {
     #[must_use]
     pub fn close(&self) -> bool {
         self.flusher.stop();
-        let partitions: Vec<Arc<Partition>> = self.partitions.iter().map(|partition| Arc::clone(&partition)).collect();
+        let partitions = self.all();
         let batch = Mutex::new(Batch::new());
         let is_clean = AtomicBool::new(self.offline.is_empty());
         parallel::for_each(&partitions, |partition| {
@@ -282,7 +302,7 @@ impl Replicas {
     fn open(&self, place: &Place<'_>, is_clean: bool) -> Result<u64, StartError> {
         let (id, name, topic_id) = (place.id(), place.name(), place.topic.id());
         let (scalars, at_rest) = Scalars::load_at_rest(&*self.store, self.config.directory_id, id)?;
-        let Scalars { recovery_point, log_start, high_watermark } = scalars;
+        let Scalars { recovery_point, log_start, .. } = scalars;
         let start = Start { clean: is_clean, recovery_point, log_start };
         let home = Arc::clone(&self.home);
         let (slot, checked) = match at_rest.filter(|_| is_clean) {
@@ -294,7 +314,7 @@ impl Replicas {
         };
         let (node, settings) = (self.config.node_id, Arc::clone(&place.settings));
         let leadership = leadership(place.partition);
-        let partition = Partition::new(id, node, slot, settings, leadership, high_watermark, self.flusher.queue());
+        let partition = Partition::new(id, node, slot, settings, leadership, scalars, self.flusher.queue());
         self.partitions.insert(id, partition);
         Ok(checked)
     }
@@ -418,16 +438,12 @@ fn leadership(partition: &metadata::Partition) -> Leadership {
     }
 }
 
-fn scalars(partition: &Partition, recovery_point: Offset) -> Scalars {
-    Scalars { recovery_point, log_start: partition.log_start(), high_watermark: partition.high_watermark() }
-}
-
 /// After a flush: what is below needs no check after a crash. Stored once a segment, not once a flush.
-fn note_recovery_point(store: &dyn Store, directory_id: Uuid, partition: &Partition) {
+fn note_recovery_point(keeper: &Keeper, partition: &Partition) {
     let Some(recovery_point) = partition.recovery_point_to_store() else { return };
-    let mut batch = Batch::new();
-    scalars(partition, recovery_point).put(&mut batch, directory_id, partition.id());
-    if let Err(error) = store.write(&batch) {
+    if let Err(error) = partition.keep(keeper, |stored| stored.recovery_point = recovery_point)
+        && !partition.is_closed()
+    {
         warn!(partition = %partition.name(), "its recovery point cannot be stored: {error}");
     }
 }

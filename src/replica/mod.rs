@@ -1,6 +1,8 @@
 //! Partitions as this broker holds them: their logs, who leads them, and who waits for them.
 
+mod delete_records;
 mod flusher;
+mod housekeeping;
 mod machine;
 mod manager;
 mod opening;
@@ -10,8 +12,11 @@ mod position;
 mod rules;
 mod scalars;
 mod slot;
+mod stored;
 mod watch;
 
+pub use delete_records::{DeleteBefore, DeleteRecordsError};
+pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use machine::{Awaited, Became, Demands, LogEnds, Replica};
 pub use manager::{Replicas, ReplicasConfig, StartError};
 pub use partition::{AppendError, Appended, NotSafe, Partition, Pending, TopicSettings};

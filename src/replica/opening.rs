@@ -82,7 +82,8 @@ impl Partition {
         };
         log.close()?;
         let (log_start, log_end) = (log.log_start(), log.log_end());
-        let scalars = Scalars { recovery_point: log_end, log_start, high_watermark: self.high_watermark() };
+        let high_watermark = self.high_watermark();
+        let scalars = Scalars { recovery_point: log_end, log_start, high_watermark, ..*self.stored.lock() };
         let at_rest = AtRest {
             log_end,
             latest_epoch: log.latest_epoch().unwrap_or(LeaderEpoch::NONE),
@@ -240,7 +241,7 @@ mod tests {
                 isr: vec![NODE],
             };
             let (settings, queue) = (Arc::new(settings), self.flusher.queue());
-            Partition::new(id, NODE, slot, settings, leadership, scalars.high_watermark, queue)
+            Partition::new(id, NODE, slot, settings, leadership, scalars, queue)
         }
 
         /// Counts the calls to the disk from now on.

@@ -21,6 +21,7 @@ use super::{
     flusher::FlushQueue,
     machine::{Awaited, Became, Demands, LogEnds, Replica},
     rules::{Acks, EpochMismatch, Leadership},
+    scalars::Scalars,
     slot::LogSlot,
     watch::{Watch, Watchers},
 };
@@ -65,7 +66,7 @@ impl TopicSettings {
             before_max_ms: self.timestamp_before_max_ms,
             after_max_ms: self.timestamp_after_max_ms,
             max_message_bytes: self.max_message_bytes,
-            compacted: false,
+            compacted: self.log.compacts,
             compression: self.compression,
             max_decompressed_bytes: self.max_decompressed_bytes,
         }
@@ -143,6 +144,10 @@ pub struct Partition {
     flusher: FlushQueue,
     /// The last append failed for the disk, and that was told.
     failing: AtomicBool,
+    /// What is stored of this partition besides its log. See [`Partition::keep`].
+    pub(super) stored: Mutex<Scalars>,
+    /// Held by who removes or compacts segments: one at a time.
+    pub(super) tended: Mutex<()>,
 }
 
 impl Partition {
@@ -152,7 +157,7 @@ impl Partition {
         slot: LogSlot,
         settings: Arc<TopicSettings>,
         leadership: Leadership,
-        high_watermark: Offset,
+        scalars: Scalars,
         flusher: FlushQueue,
     ) -> Arc<Partition> {
         let log = slot.opened();
@@ -160,10 +165,12 @@ impl Partition {
             Some(log) => (log.log_start(), log_ends(log)),
             None => slot.closed_extent(),
         };
-        let mut replica = Replica::new(node, settings.demands(), log_start, ends, high_watermark);
+        let mut replica = Replica::new(node, settings.demands(), log_start, ends, scalars.high_watermark);
         if let (Became::Leader { epoch, .. }, Some(log)) = (replica.change_leadership(leadership.clone()), log) {
             log.begin_epoch(epoch);
         }
+        // What was cut off, or is lost, is not known to be on disk once it is written again.
+        let stored = Scalars { recovery_point: scalars.recovery_point.min(ends.log_end), ..scalars };
         Arc::new(Partition {
             id,
             node,
@@ -181,6 +188,8 @@ impl Partition {
             stored_recovery_point: AtomicI64::new(0),
             flusher,
             failing: AtomicBool::new(false),
+            stored: Mutex::new(stored),
+            tended: Mutex::new(()),
         })
     }
 
@@ -429,12 +438,19 @@ impl Partition {
 
     /// No append from now on; everyone who waits looks again.
     pub(super) fn close(&self) {
+        // Whoever stores something of it has done so by then, and nobody does afterwards.
+        let _stored = self.stored.lock();
         self.closed.store(true, Ordering::Release);
         self.wake_all();
     }
 
-    pub(super) fn wake_all(&self) {
+    /// Everyone who waits for data looks again: the log may start behind what they wait for.
+    pub(super) fn wake_fetches(&self) {
         self.watchers.mark(u64::MAX);
+    }
+
+    pub(super) fn wake_all(&self) {
+        self.wake_fetches();
         self.advanced.notify_waiters();
     }
 }

@@ -20,6 +20,8 @@ pub struct Scalars {
     /// Records below are deleted.
     pub log_start: Offset,
     pub high_watermark: Offset,
+    /// Up to here the log was compacted; `None` where it never was, or nobody knows.
+    pub first_dirty: Option<Offset>,
 }
 
 /// What a log told when it was closed cleanly: as long as nobody has opened it again, it still holds.
@@ -83,6 +85,7 @@ impl Scalars {
             recovery_point: self.recovery_point.0,
             log_start_offset: self.log_start.0,
             high_watermark: self.high_watermark.0,
+            first_dirty_offset: self.first_dirty.map_or(-1, |offset| offset.0),
             ..ReplicaRecord::default()
         }
     }
@@ -92,6 +95,7 @@ impl Scalars {
             recovery_point: Offset(record.recovery_point),
             log_start: Offset(record.log_start_offset),
             high_watermark: Offset(record.high_watermark),
+            first_dirty: Some(Offset(record.first_dirty_offset)).filter(|offset| *offset >= Offset::ZERO),
         }
     }
 }
@@ -139,6 +143,8 @@ schema! {
         size: i64 [0+, tag 4] = -1,
         segments: i32 [0+, tag 5] = -1,
         oldest_timestamp: i64 [0+, tag 6] = -1,
+        /// The end of the last compaction.
+        first_dirty_offset: i64 [0+, tag 7] = -1,
     }
 }
 
@@ -167,7 +173,12 @@ mod tests {
         let store = MapStore::new();
         let load = || Scalars::load(&store, Uuid([1; 16]), id).unwrap();
         assert_eq!(load(), Scalars::default());
-        let scalars = Scalars { recovery_point: Offset(70), log_start: Offset(5), high_watermark: Offset(80) };
+        let scalars = Scalars {
+            recovery_point: Offset(70),
+            log_start: Offset(5),
+            high_watermark: Offset(80),
+            first_dirty: Some(Offset(0)),
+        };
         let mut batch = Batch::new();
         scalars.put(&mut batch, Uuid([1; 16]), id);
         store.write(&batch).unwrap();
@@ -179,7 +190,7 @@ mod tests {
         older.push(0);
         let newer = [&[0, 1], &older[2..]].concat();
         let read = from_bytes(older).unwrap();
-        assert_eq!(Scalars::of(&read), Scalars { high_watermark: Offset(0), ..scalars });
+        assert_eq!(Scalars::of(&read), Scalars { high_watermark: Offset(0), first_dirty: None, ..scalars });
         assert_eq!(AtRest::of(&read), None);
         assert_eq!(from_bytes(newer), None, "a later version may mean something else by the same bytes");
         assert_eq!(from_bytes(vec![9, 9, 1]), None);

@@ -306,7 +306,8 @@ impl Node {
             };
             let high_watermark = stored.high_watermark.min(to);
             let mut batch = Batch::new();
-            let scalars = Scalars { recovery_point, high_watermark, log_start: lowered.log_start };
+            let scalars =
+                Scalars { recovery_point, high_watermark, log_start: lowered.log_start, ..Scalars::default() };
             scalars.put(&mut batch, DIRECTORY_ID, id());
             if view.position.offset > to {
                 *view = View::new(TOPIC_ID);
@@ -337,7 +338,12 @@ fn id() -> TopicIdPartition {
 }
 
 fn scalars(running: &Running, recovery_point: Offset) -> Scalars {
-    Scalars { recovery_point, log_start: running.log.log_start(), high_watermark: running.replica.high_watermark() }
+    Scalars {
+        recovery_point,
+        log_start: running.log.log_start(),
+        high_watermark: running.replica.high_watermark(),
+        ..Scalars::default()
+    }
 }
 
 pub fn ends(log: &Log) -> LogEnds {

@@ -201,7 +201,8 @@ fn records_below_the_log_start_go_whatever_the_policy() {
 #[test]
 fn appends_flushes_reads_and_retention_do_not_disturb_each_other() {
     let dir = TempDir::new().unwrap();
-    let config = LogConfig { retention_bytes: 4000, segment_bytes: 500, index_interval_bytes: 1, ..LogConfig::default() };
+    let config =
+        LogConfig { retention_bytes: 4000, segment_bytes: 500, index_interval_bytes: 1, ..LogConfig::default() };
     let (log, _) = open_with(dir.path(), &config, true, 0);
     let (log, is_over) = (&log, &AtomicBool::new(false));
     std::thread::scope(|scope| {

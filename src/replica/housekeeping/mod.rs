@@ -1,0 +1,139 @@
+//! What goes on beside serving: old segments are removed, compacted topics are compacted, and files that were taken out of use
+//! are deleted after a while. On threads of its own, so that no request waits for it.
+
+mod retention;
+
+use std::{
+    cmp::Reverse,
+    collections::BinaryHeap,
+    io,
+    path::PathBuf,
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use parking_lot::{Condvar, Mutex};
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::Replicas;
+use crate::log;
+
+/// Retention first looks at the logs so long after the start, as Kafka's does, or after its interval where that is shorter.
+const FIRST_CHECK_AFTER: Duration = Duration::from_secs(30);
+
+/// See the module's documentation. Stops when told to; what was not deleted by then, the next start deletes.
+pub struct Housekeeping {
+    shared: Arc<Shared>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+struct Shared {
+    replicas: Arc<Replicas>,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    stopped: bool,
+    /// Files to delete, those that are due first at the top.
+    doomed: BinaryHeap<Reverse<(Instant, PathBuf)>>,
+}
+
+/// How often what is looked at.
+#[derive(Debug, Clone)]
+pub struct HousekeepingConfig {
+    /// `log.retention.check.interval.ms`
+    pub retention_check_interval: Duration,
+}
+
+impl Housekeeping {
+    pub fn start(replicas: Arc<Replicas>, config: &HousekeepingConfig) -> io::Result<Housekeeping> {
+        let shared = Arc::new(Shared { replicas, state: Mutex::default(), changed: Condvar::new() });
+        let mut threads = Vec::new();
+        threads.push(spawn("retention", &shared, {
+            let interval = config.retention_check_interval;
+            move |shared| shared.tend(interval)
+        })?);
+        Ok(Housekeeping { shared, threads: Mutex::new(threads) })
+    }
+
+    /// Returns once nothing is under way any more.
+    pub fn stop(&self) {
+        self.shared.state.lock().stopped = true;
+        self.shared.changed.notify_all();
+        for thread in self.threads.lock().drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn spawn(name: &str, shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) -> io::Result<JoinHandle<()>> {
+    let shared = Arc::clone(shared);
+    thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
+}
+
+impl Shared {
+    /// The life of the thread that removes segments and, later, their files.
+    fn tend(&self, interval: Duration) {
+        let mut next_check = Instant::now().checked_add(FIRST_CHECK_AFTER.min(interval));
+        while let Some(due) = self.wait_until(next_check) {
+            match due {
+                Due::File(path) => self.delete(&path),
+                Due::Check => {
+                    self.enforce_retention();
+                    next_check = Instant::now().checked_add(interval);
+                }
+            }
+        }
+    }
+
+    /// Waits for what is due first; `None` once stopped.
+    fn wait_until(&self, next_check: Option<Instant>) -> Option<Due> {
+        let mut state = self.state.lock();
+        loop {
+            if state.stopped {
+                return None;
+            }
+            let now = Instant::now();
+            if next_check.is_some_and(|at| at <= now) {
+                return Some(Due::Check);
+            }
+            let next_file = state.doomed.peek().map(|Reverse((at, _))| *at);
+            if next_file.is_some_and(|at| at <= now)
+                && let Some(Reverse((_, path))) = state.doomed.pop()
+            {
+                return Some(Due::File(path));
+            }
+            match next_check.into_iter().chain(next_file).min() {
+                Some(at) => {
+                    self.changed.wait_until(&mut state, at.into_std());
+                }
+                // Neither comes before the end of any clock.
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Has files deleted after `delay_ms`.
+    fn delete_later(&self, files: Vec<PathBuf>, delay_ms: i64) {
+        let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+        // Beyond any clock: the next start deletes them.
+        let Some(at) = Instant::now().checked_add(delay) else { return };
+        self.state.lock().doomed.extend(files.into_iter().map(|file| Reverse((at, file))));
+        self.changed.notify_all();
+    }
+
+    fn delete(&self, path: &PathBuf) {
+        if let Err(error) = log::remove_deleted_file(self.replicas.disk(), path) {
+            warn!("{}: cannot be removed, the next start will: {error}", path.display());
+        }
+    }
+}
+
+enum Due {
+    File(PathBuf),
+    Check,
+}
