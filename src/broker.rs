@@ -125,10 +125,10 @@ impl Broker {
             store,
             &quorum.image(),
         )?;
+        starting.complete();
         let housekeeping = HousekeepingConfig { retention_check_interval: config.retention_check_interval };
         let housekeeping =
             Housekeeping::start(Arc::clone(&replicas), &housekeeping).map_err(StartError::Housekeeping)?;
-        starting.complete();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
 
         let stopping = CancellationToken::new();

@@ -26,8 +26,8 @@ use crate::{
     env::{Disk, RealDisk, SharedDisk, SharedEnv},
     log::{self, LogError, Start},
     metadata::{self, Delta, Image, Topic},
-    model::{NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
-    store::{Batch, SharedStore, Store, StoreError},
+    model::{NodeId, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
+    store::{Batch, SharedStore, StoreError},
 };
 
 /// From a topic's own settings to what its partitions obey.

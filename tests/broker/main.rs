@@ -11,6 +11,7 @@ mod hostile;
 mod idempotence;
 mod long_poll;
 mod produce;
+mod retention;
 mod sessions;
 mod storage;
 mod topics;
