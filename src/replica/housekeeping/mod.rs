@@ -7,7 +7,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -126,7 +126,7 @@ impl Shared {
         self.changed.notify_all();
     }
 
-    fn delete(&self, path: &PathBuf) {
+    fn delete(&self, path: &Path) {
         if let Err(error) = log::remove_deleted_file(self.replicas.disk(), path) {
             warn!("{}: cannot be removed, the next start will: {error}", path.display());
         }
