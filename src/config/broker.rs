@@ -10,7 +10,7 @@ use std::{
 use super::{
     ConfigError, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig, listeners,
     setting::{Value, split_list},
-    topic::{Described, DescribedSynonym, Source},
+    topic::{self, Described, DescribedSynonym, Source},
 };
 use crate::model::NodeId;
 
@@ -112,6 +112,9 @@ impl BrokerConfig {
             let rule = "queued.max.request.bytes must be larger or equal to socket.request.max.bytes";
             keep(Err(read.problem("queued.max.request.bytes", ConfigError::Rule(rule.to_owned()))));
         }
+        for (name, told) in log_rules(&read) {
+            keep(Err(read.problem(name, ConfigError::Rule(told))));
+        }
         let listeners = listeners::listeners(&settings, listen).unwrap_or_else(|problem| {
             keep(Err(problem));
             Vec::new()
@@ -184,6 +187,27 @@ impl Default for BrokerConfig {
     fn default() -> Self {
         BrokerConfig::new(Settings::default(), &[]).unwrap_or_else(|problems| unreachable!("{problems:?}"))
     }
+}
+
+/// What is wrong with settings of the log, taken together, and a setting that is at fault.
+fn log_rules(read: &Read<'_>) -> Vec<(&'static str, String)> {
+    let mut wrong = Vec::new();
+    let retention = ["log.retention.ms", "log.retention.minutes", "log.retention.hours"];
+    let given = retention.into_iter().find_map(|name| Some((name, read.0.given(name)?)));
+    if let Some((name, Value::Long(0) | Value::Int(0))) = given {
+        let rule = "log.retention.ms must be unlimited (-1) or, greater than or equal to 1";
+        wrong.push((name, rule.to_owned()));
+    }
+    let threads = i64::from(read.int("log.cleaner.threads"));
+    let buffer = read.long("log.cleaner.dedupe.buffer.size");
+    if read.bool("log.cleaner.enable") && threads > 0 && buffer / threads <= 1024 * 1024 {
+        let rule = "log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.";
+        wrong.push(("log.cleaner.dedupe.buffer.size", rule.to_owned()));
+    }
+    if let Err(error) = topic::validate_defaults(read.0) {
+        wrong.push(("log.cleaner.min.compaction.lag.ms", error.to_string()));
+    }
+    wrong
 }
 
 /// Reads settings whose type the table gives.
@@ -355,6 +379,22 @@ mod tests {
                 "--set: max.connections.per.ip can be set to zero only if max.connections.per.ip.overrides is set",
             ),
             (
+                &[("log.retention.ms", "0")],
+                "--set: log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+            ),
+            (
+                &[("log.retention.hours", "0")],
+                "--set: log.retention.ms must be unlimited (-1) or, greater than or equal to 1",
+            ),
+            (
+                &[("log.cleaner.dedupe.buffer.size", "4194304"), ("log.cleaner.threads", "4")],
+                "--set: log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.",
+            ),
+            (
+                &[("log.cleaner.min.compaction.lag.ms", "2"), ("log.cleaner.max.compaction.lag.ms", "1")],
+                "--set: conflict topic config setting min.compaction.lag.ms (2) > max.compaction.lag.ms (1)",
+            ),
+            (
                 &[("process.roles", "broker")],
                 "--set: process.roles=broker is not supported yet; only process.roles=broker,controller is",
             ),
@@ -369,6 +409,10 @@ mod tests {
         ] {
             assert_eq!(config(pairs).map(|_| ()), Err(vec![told.to_owned()]), "{pairs:?}");
         }
+        assert!(
+            config(&[("log.retention.hours", "0"), ("log.retention.ms", "9")]).is_ok(),
+            "what goes before it holds"
+        );
         let two = [("broker.id", "2"), ("node.id", "1"), ("log.dirs", "")];
         assert_eq!(config(&two).unwrap_err().len(), 2);
     }

@@ -273,9 +273,6 @@ static NO_MEANING_HERE: &[Group] = &[
         "broker.id.generation.enable", "reserved.broker.max.id", "zookeeper.connect", "zookeeper.connection.timeout.ms",
         "zookeeper.max.in.flight.requests", "zookeeper.metadata.migration.enable", "zookeeper.session.timeout.ms",
     ] },
-    Group { about: "the log cleaner has no buffers to size", names: &[
-        "log.cleaner.dedupe.buffer.size", "log.cleaner.io.buffer.load.factor", "log.cleaner.io.buffer.size",
-    ] },
     Group { about: "checkpoints are written as they change, in the data folder's store", names: &[
         "log.flush.offset.checkpoint.interval.ms", "log.flush.start.offset.checkpoint.interval.ms",
         "replica.high.watermark.checkpoint.interval.ms",

@@ -150,6 +150,28 @@ pub fn validate(name: &str, value: &str) -> Result<(), ConfigError> {
     setting(name)?.parse(value).map(|_| ())
 }
 
+/// Whether these settings of a topic, each of which is [valid](validate), go together.
+///
+/// # Errors
+/// [`ConfigError::Rule`], in Kafka's words.
+pub fn validate_together(overrides: &Overrides) -> Result<(), ConfigError> {
+    check_compaction_lags(&Lookup { broker: &Settings::default(), overrides })
+}
+
+/// The same of what a broker sets for all topics.
+pub(super) fn validate_defaults(broker: &Settings) -> Result<(), ConfigError> {
+    check_compaction_lags(&Lookup { broker, overrides: &Overrides::new() })
+}
+
+fn check_compaction_lags(of: &Lookup<'_>) -> Result<(), ConfigError> {
+    let (min, max) = (of.long("min.compaction.lag.ms"), of.long("max.compaction.lag.ms"));
+    if min <= max {
+        return Ok(());
+    }
+    let rule = format!("conflict topic config setting min.compaction.lag.ms ({min}) > max.compaction.lag.ms ({max})");
+    Err(ConfigError::Rule(rule))
+}
+
 /// Whether the setting is a list, which `IncrementalAlterConfigs` may append to and subtract from.
 ///
 /// # Errors
@@ -362,6 +384,7 @@ impl Lookup<'_> {
         match (self.broker.given(synonym.name)?, row.setting.ty) {
             // Any negative time is "without limit".
             (Value::Int(value), Type::Long) if *value < 0 => Some(Value::Long(-1)),
+            (Value::Long(value), _) if *value < 0 && row.setting.name == "retention.ms" => Some(Value::Long(-1)),
             (Value::Int(value), Type::Long) => Some(Value::Long(i64::from(*value).saturating_mul(synonym.times))),
             (Value::Long(value), Type::Long) => Some(Value::Long(value.saturating_mul(synonym.times))),
             (value, _) => Some(value.clone()),
@@ -467,6 +490,38 @@ mod tests {
         let config = TopicConfig::new(&both, &own).unwrap();
         assert_eq!((config.segment_ms, config.flush_ms), (5000, 9));
         assert_eq!(config.compression, TopicCompression::Zstd { level: -7 });
+    }
+
+    #[test]
+    fn any_negative_retention_time_of_the_broker_is_without_limit() {
+        for (name, value, expected) in [
+            ("log.retention.hours", "2", 2 * HOUR_MS),
+            ("log.retention.hours", "-7", -1),
+            ("log.retention.minutes", "3", 3 * MINUTE_MS),
+            ("log.retention.minutes", "-1", -1),
+            ("log.retention.ms", "-5", -1),
+            ("log.retention.ms", "5", 5),
+        ] {
+            let config = TopicConfig::new(&broker(&[(name, value)]), &overrides(&[])).unwrap();
+            assert_eq!(config.retention_ms, expected, "{name}={value}");
+        }
+        let config = TopicConfig::new(&broker(&[("log.retention.bytes", "-5")]), &overrides(&[])).unwrap();
+        assert_eq!(config.retention_bytes, -5);
+    }
+
+    #[test]
+    fn settings_must_go_together() {
+        for (pairs, expected) in [
+            (&[][..], Ok(())),
+            (&[("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "5")], Ok(())),
+            (
+                &[("min.compaction.lag.ms", " 6"), ("max.compaction.lag.ms", "5")],
+                Err("conflict topic config setting min.compaction.lag.ms (6) > max.compaction.lag.ms (5)"),
+            ),
+        ] {
+            let result = validate_together(&overrides(pairs)).map_err(|error| error.to_string());
+            assert_eq!(result, expected.map_err(str::to_owned), "{pairs:?}");
+        }
     }
 
     #[test]

@@ -71,6 +71,14 @@ fn altered(image: &Image, command: &TopicConfigChanges) -> Result<Vec<Record>, R
             config::topic::validate(name, value).map_err(invalid)?;
         }
     }
+    let mut after: BTreeMap<String, String> = topic.into_iter().flat_map(Topic::configs).map(owned).collect();
+    for (name, value) in &changed {
+        match value {
+            Some(value) => after.insert((*name).to_owned(), value.clone()),
+            None => after.remove(*name),
+        };
+    }
+    config::topic::validate_together(&after).map_err(invalid)?;
     let topic = topic.ok_or_else(|| {
         let message = format!("The topic '{}' does not exist.", command.topic);
         Refusal::new(Reason::UnknownTopicOrPartition, message)
@@ -170,12 +178,16 @@ pub(super) fn of_new_topic(configs: &[(String, Option<String>)]) -> Result<BTree
     if last.values().any(|value| value.len() > MAX_VALUE_LEN) {
         return Err(value_too_long());
     }
-    last.into_iter()
-        .map(|(name, value)| {
-            config::topic::validate(name, value).map_err(invalid)?;
-            Ok((name.to_owned(), value.to_owned()))
-        })
-        .collect()
+    for (name, value) in &last {
+        config::topic::validate(name, value).map_err(invalid)?;
+    }
+    let configs = last.into_iter().map(owned).collect();
+    config::topic::validate_together(&configs).map_err(invalid)?;
+    Ok(configs)
+}
+
+fn owned((name, value): (&str, &str)) -> (String, String) {
+    (name.to_owned(), value.to_owned())
 }
 
 fn invalid(error: ConfigError) -> Refusal {
@@ -338,6 +350,22 @@ mod tests {
             assert_eq!(refused, Err(Refusal::new(reason, message)), "{topic}: {changes:?}");
             assert_eq!(image, before, "all or nothing");
         }
+    }
+
+    #[test]
+    fn settings_must_go_together_with_those_that_were_there() {
+        let mut image = with_topic();
+        let (min, max) = ("min.compaction.lag.ms", "max.compaction.lag.ms");
+        assert_eq!(alter_one(&mut image, "t", vec![set(min, "10")]), Ok(()));
+        let conflict = |max| {
+            let told = format!("conflict topic config setting {min} (10) > max.compaction.lag.ms ({max})");
+            Err(Refusal::new(Reason::InvalidConfig, told))
+        };
+        assert_eq!(alter_one(&mut image, "t", vec![set(max, "9")]), conflict("9"));
+        assert_eq!(alter_one(&mut image, "t", vec![set(max, "9"), change(min, ConfigOp::Delete, None)]), Ok(()));
+        assert_eq!(alter_one(&mut image, "t", vec![set(min, "10")]), conflict("9"));
+        let new = [(min, "10"), (max, "9")].map(|(name, value)| (name.to_owned(), Some(value.to_owned())));
+        assert_eq!(of_new_topic(&new).map(|_| ()), conflict("9"));
     }
 
     #[test]
