@@ -149,12 +149,7 @@ KNOWN = [
         *((case, "*", f"*.Configs.{name}", "absent") for case in ("create_topics*", "describe_configs") for name in NOT_YET),
     ),
     *known(
-        "Retention, compaction and unclean election are not built yet: their settings are refused.",
-        ("create_topics_refused", "cleanup.policy= *", "Topics*"),
-        ("create_topics_refused", "good cleanup.policy=*", "Topics*"),
-        ("create_topics_refused", "good retention.ms=*", "Topics*"),
+        "Unclean election is not built yet: its setting is refused.",
         ("create_topics_refused", "good unclean.leader.election.enable=*", "Topics*"),
-        ("incremental_alter_lists",),
-        ("produce_compacted",),
     ),
 ]
