@@ -138,6 +138,13 @@ impl Attributes {
         Attributes(self.0 & !Self::CODEC | codec as i16)
     }
 
+    /// The same with or without a delete horizon for its base timestamp.
+    #[must_use]
+    pub fn with_delete_horizon(self, has_delete_horizon: bool) -> Attributes {
+        let bits = self.0 & !Self::DELETE_HORIZON;
+        Attributes(if has_delete_horizon { bits | Self::DELETE_HORIZON } else { bits })
+    }
+
     /// The same with another meaning of timestamps.
     #[must_use]
     pub fn with_timestamp_type(self, timestamp_type: TimestampType) -> Attributes {

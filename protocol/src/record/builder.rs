@@ -6,7 +6,7 @@ use super::batch::{HEADER_LEN, LOG_OVERHEAD};
 use super::compression::{Compression, CompressionError, compress};
 use super::{
     Attributes, Batch, BatchError, BatchHeader, Codec, MAGIC_V2, NO_PARTITION_LEADER_EPOCH, NO_PRODUCER_EPOCH,
-    NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, Record, TimestampType, varint,
+    NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, Record, RecordView, TimestampType, varint,
 };
 
 /// Why a batch could not be made.
@@ -57,6 +57,40 @@ impl BatchBuilder {
             },
             records: Vec::new(),
         }
+    }
+
+    /// A batch to take the place of `original`, which lost records to compaction: base offset, producer, leader epoch, codec and
+    /// flags are its own. Where there is a `delete_horizon_ms`, that is the base timestamp, and the batch says so (KIP-534).
+    /// The records follow with [`BatchBuilder::keep`], and then [`BatchBuilder::last_offset`] has to be the original's, so that the
+    /// last sequence is.
+    pub fn in_place_of(original: &BatchHeader, delete_horizon_ms: Option<i64>) -> Result<BatchBuilder, BatchError> {
+        let max_timestamp = match original.timestamp_type() {
+            TimestampType::LogAppendTime => original.max_timestamp,
+            TimestampType::CreateTime => NO_TIMESTAMP,
+        };
+        let header = BatchHeader {
+            attributes: original.attributes.with_delete_horizon(delete_horizon_ms.is_some()),
+            last_offset_delta: -1,
+            base_timestamp: delete_horizon_ms.unwrap_or(NO_TIMESTAMP),
+            max_timestamp,
+            record_count: 0,
+            ..*original
+        };
+        Ok(BatchBuilder { compression: Compression::new(original.codec()?), header, records: Vec::new() })
+    }
+
+    /// Adds a record of `original`, a batch with the same base offset, as it is. Offsets must ascend.
+    pub fn keep(&mut self, original: &BatchHeader, record: &RecordView<'_>) {
+        debug_assert!(original.base_offset == self.header.base_offset);
+        debug_assert!(record.offset_delta > self.header.last_offset_delta);
+        let timestamp = match original.timestamp_type() {
+            TimestampType::LogAppendTime => original.max_timestamp,
+            TimestampType::CreateTime => original.base_timestamp.wrapping_add(record.timestamp_delta),
+        };
+        let headers = EncodedHeaders { count: record.header_count, size: record.headers.len() };
+        self.append_encoded(record.offset_delta, timestamp, record.key, record.value, headers, |out| {
+            out.extend_from_slice(record.headers);
+        });
     }
 
     /// To be set before the first record.
@@ -153,8 +187,27 @@ impl BatchBuilder {
         value: Option<&[u8]>,
         headers: impl ExactSizeIterator<Item = (&'a [u8], Option<&'a [u8]>)> + Clone,
     ) {
+        let size = headers.clone().map(|(key, value)| sized_len(Some(key)) + sized_len(value)).sum();
+        let encoded = EncodedHeaders { count: headers.len(), size };
+        self.append_encoded(offset_delta, timestamp, key, value, encoded, |out| {
+            for (key, value) in headers {
+                put_sized(out, Some(key));
+                put_sized(out, value);
+            }
+        });
+    }
+
+    fn append_encoded(
+        &mut self,
+        offset_delta: i32,
+        timestamp: i64,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: EncodedHeaders,
+        put_headers: impl FnOnce(&mut Vec<u8>),
+    ) {
         let header = &mut self.header;
-        if header.record_count == 0 {
+        if header.record_count == 0 && !header.attributes.has_delete_horizon() {
             header.base_timestamp = timestamp;
         }
         if header.timestamp_type() == TimestampType::CreateTime {
@@ -165,8 +218,7 @@ impl BatchBuilder {
 
         let timestamp_delta = timestamp.wrapping_sub(header.base_timestamp);
         let fields = 1 + varint::len(timestamp_delta) + varint::len(i64::from(offset_delta));
-        let of_headers: usize = headers.clone().map(|(key, value)| sized_len(Some(key)) + sized_len(value)).sum();
-        let len = fields + sized_len(key) + sized_len(value) + varint::len(headers.len() as i64) + of_headers;
+        let len = fields + sized_len(key) + sized_len(value) + varint::len(headers.count as i64) + headers.size;
 
         let out = &mut self.records;
         out.reserve(len + 5);
@@ -177,11 +229,8 @@ impl BatchBuilder {
         varint::put_i32(out, offset_delta);
         put_sized(out, key);
         put_sized(out, value);
-        varint::put_i64(out, headers.len() as i64);
-        for (key, value) in headers {
-            put_sized(out, Some(key));
-            put_sized(out, value);
-        }
+        varint::put_i64(out, headers.count as i64);
+        put_headers(out);
         debug_assert_eq!(out.len() - start, len);
     }
 
@@ -209,6 +258,12 @@ impl BatchBuilder {
     }
 }
 
+/// A record's headers, whose encoding takes `size` bytes.
+struct EncodedHeaders {
+    count: usize,
+    size: usize,
+}
+
 fn sized_len(bytes: Option<&[u8]>) -> usize {
     bytes.map_or(1, |bytes| varint::len(bytes.len() as i64) + bytes.len())
 }
@@ -232,6 +287,14 @@ fn encode(mut header: BatchHeader, compression: Compression, records: &[u8]) -> 
     let (header_bytes, payload) = batch.split_at_mut(HEADER_LEN);
     header_bytes.copy_from_slice(&header.to_bytes_with_crc(payload));
     Ok(Bytes::from(batch))
+}
+
+/// The batch without records that stands for `original`, all of whose records compaction has removed: it keeps its offsets, and its
+/// producer's epoch and last sequence. Kafka's `DefaultRecordBatch.writeEmptyHeader`.
+pub fn emptied(original: &BatchHeader) -> BatchHeader {
+    let attributes = original.attributes.with_codec(Codec::None).with_delete_horizon(false);
+    let batch_length = (HEADER_LEN - LOG_OVERHEAD) as i32;
+    BatchHeader { attributes, base_timestamp: NO_TIMESTAMP, record_count: 0, batch_length, ..*original }.with_crc(&[])
 }
 
 /// The same batch under another codec: same header fields, same records byte for byte, new length and CRC. The

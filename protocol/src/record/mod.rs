@@ -20,7 +20,7 @@ pub use batch::{
     NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, TimestampType, increment_sequence, patch_header,
     patch_log_append_time, patch_max_timestamp, peek_magic, peek_size,
 };
-pub use builder::{BatchBuilder, BuildError, recompress};
+pub use builder::{BatchBuilder, BuildError, emptied, recompress};
 pub use compression::{Compression, CompressionError, check_beginning, compress, decompress};
 pub use control::{ControlError, ControlType, EndTransactionMarker};
 pub use records::{Header, Record, RecordError, RecordView, RecordViews, Records};

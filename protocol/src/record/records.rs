@@ -63,8 +63,8 @@ pub struct RecordView<'a> {
     pub key: Option<&'a [u8]>,
     /// Its value; `None` is a tombstone on a compacted topic.
     pub value: Option<&'a [u8]>,
-    header_count: usize,
-    headers: &'a [u8],
+    pub(super) header_count: usize,
+    pub(super) headers: &'a [u8],
 }
 
 impl<'a> RecordView<'a> {
