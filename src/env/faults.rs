@@ -20,6 +20,14 @@ pub enum Fault {
     KeepEpochs,
     /// A truncation leaves the producers as they were.
     KeepProducers,
+    /// Compaction drops tombstones and markers as soon as they have a delete horizon.
+    ForgetDeleteHorizon,
+    /// A compacted segment takes its place before it is durable.
+    SkipCleanedSync,
+    /// It is decided to put a compacted segment in its place before its files' names are durable.
+    DecideBeforeNames,
+    /// Compaction looks at records that a power loss may still take.
+    CompactUnflushed,
     /// A view of the log is stored with a position that is not flushed.
     ViewPastFlushed,
     /// Under `flush.messages=1` an append is acknowledged before it is flushed.

@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use rustix::io::Errno;
 
+use super::compaction::Swap;
 use crate::{
     env::{Disk, DiskFile, OpenMode, PooledFile, SharedDisk},
     model::{Offset, Timestamp, TopicId, TopicPartition, Uuid},
@@ -23,6 +24,10 @@ pub const TXN_INDEX_SUFFIX: &str = "txnindex";
 pub const SNAPSHOT_SUFFIX: &str = "snapshot";
 /// Renamed away, to be removed: neither opened nor counted after a restart.
 pub const DELETED_SUFFIX: &str = "deleted";
+/// Behind another suffix: written by compaction, and not yet decided to be used.
+pub const CLEANED_SUFFIX: &str = "cleaned";
+/// The decision to use what compaction has written.
+pub const SWAP_SUFFIX: &str = "swap";
 /// Offsets relative to a base beyond this could overflow; no log gets there.
 const BASE_MAX: i64 = i64::MAX - (1 << 33);
 const TEMPORARY_SUFFIX: &str = "tmp";
@@ -101,6 +106,8 @@ pub(super) struct Listing {
     pub snapshots: Vec<Offset>,
     /// Index files by base offset; they may belong to no log any more.
     pub indexes: Vec<(Offset, PathBuf)>,
+    /// Segments that compaction was about to replace.
+    pub swaps: Vec<Swap>,
     /// Half-written files and files that a deletion left behind.
     pub rubbish: Vec<PathBuf>,
     /// A flush failed here, and nobody has put it right since.
@@ -118,7 +125,10 @@ pub(super) fn list(disk: &dyn Disk, dir: &Path) -> Result<Listing, LogError> {
             (LOG_SUFFIX, Some(base)) => listing.logs.push(base),
             (SNAPSHOT_SUFFIX, Some(base)) => listing.snapshots.push(base),
             (INDEX_SUFFIX | TIME_INDEX_SUFFIX | TXN_INDEX_SUFFIX, Some(base)) => listing.indexes.push((base, path)),
-            (TEMPORARY_SUFFIX | DELETED_SUFFIX, _) => listing.rubbish.push(path),
+            (SWAP_SUFFIX, _) => {
+                listing.swaps.extend(path.file_stem().and_then(|stem| stem.to_str()).and_then(Swap::parse));
+            }
+            (TEMPORARY_SUFFIX | DELETED_SUFFIX | CLEANED_SUFFIX, _) => listing.rubbish.push(path),
             _ => {}
         }
     }

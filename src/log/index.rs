@@ -153,6 +153,11 @@ impl<E: Entry> Index<E> {
         self.state.read().entries
     }
 
+    /// Size of all entries.
+    pub fn bytes(&self) -> u64 {
+        self.entries() * E::SIZE as u64
+    }
+
     pub fn last(&self) -> Option<E> {
         self.state.read().last
     }

@@ -3,6 +3,7 @@
 //! [`Log`] is the way in. Appends are serialized by one short lock per partition; reads take no lock. The pure parts
 //! are [`producers`] and [`epochs`].
 
+mod compaction;
 mod config;
 pub mod epochs;
 mod files;
@@ -19,6 +20,7 @@ mod tests;
 mod timestamps;
 mod truncation;
 
+pub use compaction::{AbortedTxn, Cleanable, CompactError, CompactSettings, Compacted, OffsetMap};
 pub use config::LogConfig;
 pub use files::{
     LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,

@@ -143,6 +143,8 @@ pub struct Log {
     pub(super) appender: Mutex<Appender>,
     /// Held while files are flushed, and while files are renamed or removed: a flush opens indexes by name.
     pub(super) flushing: Mutex<()>,
+    /// Held while closed segments are replaced by others, or cut. Taken before the append lock.
+    pub(super) replacing: Mutex<()>,
     /// Whether `dir` is this log's no more. Held while something is done there by name: after a deletion a new topic may
     /// have its partition under the same path.
     pub(super) deleted: Mutex<bool>,
@@ -202,6 +204,7 @@ impl Log {
             truncations: AtomicU64::new(0),
             appender: Mutex::new(appender),
             flushing: Mutex::new(()),
+            replacing: Mutex::new(()),
             deleted: Mutex::new(false),
         };
         if known.is_none() {
@@ -676,7 +679,8 @@ pub fn remove_deleted(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
     files::remove_dir(disk, dir)
 }
 
-fn first_timestamp(segment: &Segment) -> Option<Timestamp> {
+/// The max timestamp of a segment's first batch.
+pub(super) fn first_timestamp(segment: &Segment) -> Option<Timestamp> {
     let mut header = [0; HEADER_LEN];
     let first = Batches::new(segment, 0, segment.size(), &mut header).next();
     first.ok().flatten().map(|(_, header)| Timestamp(header.max_timestamp))

@@ -122,6 +122,11 @@ impl Producers {
         self.by_id.get(&id)
     }
 
+    /// In no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = (ProducerId, &Producer)> {
+        self.by_id.iter().map(|(id, producer)| (*id, producer))
+    }
+
     /// Ordered by id.
     pub fn sorted(&self) -> Vec<(ProducerId, &Producer)> {
         let mut all: Vec<_> = self.by_id.iter().map(|(id, producer)| (*id, producer)).collect();

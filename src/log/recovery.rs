@@ -14,6 +14,7 @@ use std::{borrow::Borrow, collections::BTreeSet, path::Path};
 use felice_protocol::record::BatchHeader;
 
 use super::{
+    compaction::complete_swaps,
     config::LogConfig,
     epochs::{self, LeaderEpochs},
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
@@ -82,7 +83,11 @@ pub(super) fn load(
     start: Start,
     now: Timestamp,
 ) -> Result<Loaded, LogError> {
-    let listing = files::list(&**disk, dir)?;
+    let mut listing = files::list(&**disk, dir)?;
+    if !listing.swaps.is_empty() {
+        complete_swaps(&**disk, dir, &listing.swaps, &listing.logs)?;
+        listing = files::list(&**disk, dir)?;
+    }
     tidy(&**disk, &listing)?;
     let logs = remove_deleted_records(&**disk, dir, &listing.logs, start.log_start)?;
     let start = Start { clean: start.clean && !listing.flush_failed, ..start };

@@ -19,7 +19,7 @@ use felice_protocol::{
 use parking_lot::Mutex;
 
 use super::{
-    files::{self, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX},
+    files::{self, CLEANED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX},
     index::{Entry, Index, OffsetEntry, TimeEntry},
 };
 use crate::{
@@ -74,9 +74,19 @@ impl Segment {
     /// The `.log` file comes last, and goes again where it cannot be used: it is what a start takes for a segment, and one
     /// that is left behind while the segment before grows beyond its base would hide or cut what was acknowledged.
     pub fn create(disk: &SharedDisk, dir: &Path, base: Offset) -> Result<Segment, LogError> {
-        let offsets = Index::create(disk, files::segment_file(dir, base, INDEX_SUFFIX))?;
-        let times = Index::create(disk, files::segment_file(dir, base, TIME_INDEX_SUFFIX))?;
-        let path = files::segment_file(dir, base, LOG_SUFFIX);
+        Segment::create_as(disk, |suffix| files::segment_file(dir, base, suffix), base)
+    }
+
+    /// As [`Segment::create`], under names that a start does not take for a segment's.
+    pub fn create_cleaned(disk: &SharedDisk, dir: &Path, base: Offset) -> Result<Segment, LogError> {
+        let name = |suffix: &str| files::segment_file(dir, base, &format!("{suffix}.{CLEANED_SUFFIX}"));
+        Segment::create_as(disk, name, base)
+    }
+
+    fn create_as(disk: &SharedDisk, name: impl Fn(&str) -> PathBuf, base: Offset) -> Result<Segment, LogError> {
+        let offsets = Index::create(disk, name(INDEX_SUFFIX))?;
+        let times = Index::create(disk, name(TIME_INDEX_SUFFIX))?;
+        let path = name(LOG_SUFFIX);
         let file = files::open_pooled(disk, &path, OpenMode::OrCreate)?;
         if let Err(error) = files::truncate(&file, &path, 0) {
             return match files::remove(&**disk, &path) {
@@ -126,6 +136,16 @@ impl Segment {
             largest: Mutex::new(largest),
         };
         Ok((segment, damaged))
+    }
+
+    /// Of its `.log` file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Fills the buffer from `position` on; returns the bytes read, which are fewer where the file ends.
+    pub fn read_at(&self, buffer: &mut [u8], position: u64) -> Result<usize, LogError> {
+        files::read_at(&self.file, &self.path, buffer, position)
     }
 
     /// Bytes that may be read.

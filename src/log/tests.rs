@@ -1,5 +1,6 @@
 //! The log as a whole: against a model, across restarts, with torn and corrupt files, read while written.
 
+mod compaction;
 mod crash;
 mod retention;
 mod truncation;

@@ -78,6 +78,7 @@ impl Log {
         now: Timestamp,
         store: impl FnOnce(Scalars) -> Result<(), E>,
     ) -> Result<Offset, E> {
+        let _replacing = self.replacing.lock();
         let _flushing = self.flushing.lock();
         let mut appender = self.appender.lock();
         self.check_usable()?;
@@ -108,6 +109,7 @@ impl Log {
         now: Timestamp,
         store: impl FnOnce(Scalars) -> Result<(), E>,
     ) -> Result<Offset, E> {
+        let _replacing = self.replacing.lock();
         let _flushing = self.flushing.lock();
         let mut appender = self.appender.lock();
         self.check_usable()?;
