@@ -126,9 +126,12 @@ impl Broker {
             &quorum.image(),
         )?;
         starting.complete();
-        let housekeeping = HousekeepingConfig { retention_check_interval: config.retention_check_interval };
+        let housekeeping = HousekeepingConfig {
+            retention_check_interval: config.retention_check_interval,
+            cleaner: config.cleaner.clone(),
+        };
         let housekeeping =
-            Housekeeping::start(Arc::clone(&replicas), &housekeeping).map_err(StartError::Housekeeping)?;
+            Housekeeping::start(Arc::clone(&replicas), housekeeping).map_err(StartError::Housekeeping)?;
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
 
         let stopping = CancellationToken::new();

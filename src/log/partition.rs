@@ -121,7 +121,7 @@ pub(super) struct Appender {
 
 /// See the module's documentation. All methods may be called by many threads.
 ///
-/// Whoever takes several of the locks takes `flushing` before `appender`, and `deleted` last.
+/// Whoever takes several of the locks takes `replacing` first, then `flushing`, then `appender`, and `deleted` last.
 pub struct Log {
     pub(super) disk: SharedDisk,
     pub(super) dir: PathBuf,

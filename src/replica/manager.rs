@@ -178,6 +178,10 @@ impl Replicas {
         self.env.now()
     }
 
+    pub(super) fn random(&self) -> u64 {
+        self.env.random_u64()
+    }
+
     /// How many partitions have their log here.
     pub fn len(&self) -> usize {
         self.partitions.len()

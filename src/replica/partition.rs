@@ -19,6 +19,7 @@ use tracing::{error, info};
 
 use super::{
     flusher::FlushQueue,
+    housekeeping::Tended,
     machine::{Awaited, Became, Demands, LogEnds, Replica},
     rules::{Acks, EpochMismatch, Leadership},
     scalars::Scalars,
@@ -147,7 +148,7 @@ pub struct Partition {
     /// What is stored of this partition besides its log. See [`Partition::keep`].
     pub(super) stored: Mutex<Scalars>,
     /// Held by who removes or compacts segments: one at a time.
-    pub(super) tended: Mutex<()>,
+    pub(super) tended: Mutex<Tended>,
 }
 
 impl Partition {
@@ -189,7 +190,7 @@ impl Partition {
             flusher,
             failing: AtomicBool::new(false),
             stored: Mutex::new(stored),
-            tended: Mutex::new(()),
+            tended: Mutex::default(),
         })
     }
 

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod client;
+mod compaction;
 mod connections;
 mod crash;
 mod fetch;

@@ -1,7 +1,9 @@
 //! What goes on beside serving: old segments are removed, compacted topics are compacted, and files that were taken out of use
 //! are deleted after a while. On threads of its own, so that no request waits for it.
 
+mod cleaner;
 mod retention;
+mod throttle;
 
 use std::{
     cmp::Reverse,
@@ -17,8 +19,10 @@ use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
 use tracing::warn;
 
+pub(super) use self::cleaner::Tended;
+use self::{retention::Which, throttle::Throttle};
 use super::Replicas;
-use crate::log;
+use crate::{config::CleanerConfig, log};
 
 /// Retention first looks at the logs so long after the start, as Kafka's does, or after its interval where that is shorter.
 const FIRST_CHECK_AFTER: Duration = Duration::from_secs(30);
@@ -31,6 +35,9 @@ pub struct Housekeeping {
 
 struct Shared {
     replicas: Arc<Replicas>,
+    config: HousekeepingConfig,
+    /// Of all cleaner threads together.
+    throttle: Throttle,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -42,22 +49,30 @@ struct State {
     doomed: BinaryHeap<Reverse<(Instant, PathBuf)>>,
 }
 
-/// How often what is looked at.
 #[derive(Debug, Clone)]
 pub struct HousekeepingConfig {
     /// `log.retention.check.interval.ms`
     pub retention_check_interval: Duration,
+    pub cleaner: CleanerConfig,
 }
 
 impl Housekeeping {
-    pub fn start(replicas: Arc<Replicas>, config: &HousekeepingConfig) -> io::Result<Housekeeping> {
-        let shared = Arc::new(Shared { replicas, state: Mutex::default(), changed: Condvar::new() });
-        let mut threads = Vec::new();
-        threads.push(spawn("retention", &shared, {
-            let interval = config.retention_check_interval;
-            move |shared| shared.tend(interval)
-        })?);
-        Ok(Housekeeping { shared, threads: Mutex::new(threads) })
+    pub fn start(replicas: Arc<Replicas>, config: HousekeepingConfig) -> io::Result<Housekeeping> {
+        let throttle = Throttle::new(config.cleaner.io_max_bytes_per_second);
+        let shared = Shared { replicas, config, throttle, state: Mutex::default(), changed: Condvar::new() };
+        let housekeeping = Housekeeping { shared: Arc::new(shared), threads: Mutex::default() };
+        housekeeping.spawn("retention", Shared::tend)?;
+        for _ in 0..housekeeping.shared.config.cleaner.threads {
+            housekeeping.spawn("cleaner", Shared::clean)?;
+        }
+        Ok(housekeeping)
+    }
+
+    fn spawn(&self, name: &str, work: fn(&Shared)) -> io::Result<()> {
+        let shared = Arc::clone(&self.shared);
+        let thread = thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))?;
+        self.threads.lock().push(thread);
+        Ok(())
     }
 
     /// Returns once nothing is under way any more.
@@ -70,20 +85,25 @@ impl Housekeeping {
     }
 }
 
-fn spawn(name: &str, shared: &Arc<Shared>, work: impl FnOnce(&Shared) + Send + 'static) -> io::Result<JoinHandle<()>> {
-    let shared = Arc::clone(shared);
-    thread::Builder::new().name(name.to_owned()).spawn(move || work(&shared))
+impl Drop for Housekeeping {
+    /// Where not all threads could be started.
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl Shared {
     /// The life of the thread that removes segments and, later, their files.
-    fn tend(&self, interval: Duration) {
+    fn tend(&self) {
+        let interval = self.config.retention_check_interval;
+        // Who compacts a log looks after its old segments too.
+        let which = if self.config.cleaner.threads > 0 { Which::NotCompacted } else { Which::All };
         let mut next_check = Instant::now().checked_add(FIRST_CHECK_AFTER.min(interval));
         while let Some(due) = self.wait_until(next_check) {
             match due {
                 Due::File(path) => self.delete(&path),
                 Due::Check => {
-                    self.enforce_retention();
+                    self.enforce_retention(which);
                     next_check = Instant::now().checked_add(interval);
                 }
             }
@@ -112,6 +132,27 @@ impl Shared {
                     self.changed.wait_until(&mut state, at.into_std());
                 }
                 // Neither comes before the end of any clock.
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.state.lock().stopped
+    }
+
+    /// Lets time pass, unless it is stopped.
+    fn rest(&self, time: Duration) {
+        if time.is_zero() {
+            return;
+        }
+        let until = Instant::now().checked_add(time);
+        let mut state = self.state.lock();
+        while !state.stopped && until.is_none_or(|until| Instant::now() < until) {
+            match until {
+                Some(until) => {
+                    self.changed.wait_until(&mut state, until.into_std());
+                }
                 None => self.changed.wait(&mut state),
             }
         }

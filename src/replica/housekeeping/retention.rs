@@ -21,14 +21,25 @@ enum RetentionError {
     Store(#[from] StoreError),
 }
 
+/// Which partitions are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    All,
+    Compacted,
+    NotCompacted,
+}
+
 impl Shared {
-    /// Removes what is due of all partitions.
-    pub(super) fn enforce_retention(&self) {
+    /// Removes what is due of these partitions.
+    pub(super) fn enforce_retention(&self, which: Which) {
         for partition in self.replicas.all() {
-            if self.state.lock().stopped {
+            if self.is_stopped() {
                 return;
             }
-            self.expire(&partition);
+            let is_compacted = partition.settings.load().log.compacts;
+            if which == Which::All || is_compacted == (which == Which::Compacted) {
+                self.expire(&partition);
+            }
         }
     }
 
