@@ -3,8 +3,8 @@
 import os
 import time
 
-from clients import LIMIT_S, admin, flush, producer
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from clients import LIMIT_S, admin, consumer, flush, producer
+from confluent_kafka import OFFSET_END, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import (
     AlterConfigOpType,
     ConfigEntry,
@@ -24,6 +24,7 @@ def admin_calls(broker):
     create_partitions(client, node)
     configs(client)
     list_offsets(broker, client)
+    delete_records(broker, client)
     delete_topics(client)
 
 
@@ -78,6 +79,9 @@ def configs(client):
         (AlterConfigOpType.SET, "segment.ms", "7654321", "7654321"),
         (AlterConfigOpType.APPEND, "cleanup.policy", "delete", "delete"),
         (AlterConfigOpType.SUBTRACT, "cleanup.policy", "compact", "delete"),
+        (AlterConfigOpType.APPEND, "cleanup.policy", "compact", "delete,compact"),
+        (AlterConfigOpType.SET, "cleanup.policy", "delete", "delete"),
+        (AlterConfigOpType.SET, "retention.ms", "86400000", "86400000"),
         (AlterConfigOpType.DELETE, "segment.ms", None, "604800000"),
         (AlterConfigOpType.SET, "max.message.bytes", "2000000", "2000000"),
         (AlterConfigOpType.SET, "segment.bytes", "1048576", "1048576"),
@@ -99,13 +103,11 @@ def configs(client):
 
 def not_supported_yet(client):
     """What Felice would not obey it refuses, by name."""
-    for name, value in [("retention.ms", "1000"), ("cleanup.policy", "compact"), ("remote.storage.enable", "true")]:
+    for name, value in [("preallocate", "true"), ("remote.storage.enable", "true")]:
         topic = NewTopic("later", 1, 1, config={name: value})
         refused(f"CreateTopics with {name}={value}", KafkaError.INVALID_CONFIG, client.create_topics([topic]), naming=name)
         altered = client.incremental_alter_configs([change(AlterConfigOpType.SET, name, value)])
         refused(f"{name}={value}", KafkaError.INVALID_CONFIG, altered, naming=name)
-    appended = client.incremental_alter_configs([change(AlterConfigOpType.APPEND, "cleanup.policy", "compact")])
-    refused("APPEND cleanup.policy=compact", KafkaError.INVALID_CONFIG, appended, naming="cleanup.policy")
     require("a topic that is refused is not created", "later" not in listed(client))
 
 
@@ -124,6 +126,23 @@ def list_offsets(broker, client):
         ("for_timestamp after all", OffsetSpec.for_timestamp(base + 31), -1),
     ]:
         same(f"list_offsets {name}", expected, only(client.list_offsets({partition: spec})).offset)
+
+
+def delete_records(broker, client):
+    """Of the three records that are in partition 3."""
+    deleted = only(client.delete_records([TopicPartition("ten", 3, 2)]))
+    same("delete_records: the low watermark", 2, deleted.low_watermark)
+    earliest = lambda: only(client.list_offsets({TopicPartition("ten", 3): OffsetSpec.earliest()})).offset
+    same("delete_records: the earliest offset", 2, earliest())
+    reader = consumer(broker)
+    reader.assign([TopicPartition("ten", 3, 1)])
+    message = reader.poll(LIMIT_S)
+    reader.close()
+    same("delete_records: a consumer below is told", KafkaError._AUTO_OFFSET_RESET, message.error().code())
+    beyond = client.delete_records([TopicPartition("ten", 3, 4)])
+    refused("delete_records beyond the end", KafkaError.OFFSET_OUT_OF_RANGE, beyond)
+    refused("delete_records of an unknown topic", KafkaError.UNKNOWN_TOPIC_OR_PART, client.delete_records([TopicPartition("nowhere", 0, 0)]))
+    same("delete_records: all", 3, only(client.delete_records([TopicPartition("ten", 3, OFFSET_END)])).low_watermark)
 
 
 def delete_topics(client):

@@ -82,6 +82,8 @@ def create_topics_refused(peer):
     for name, value in [("cleanup.policy", "compact,delete"), ("segment.ms", " 5000 "), ("compression.type", "zstd"), ("retention.ms", "-1"),
                         ("compression.gzip.level", "-1"), ("unclean.leader.election.enable", "TRUE"), ("cleanup.policy", "delete, compact")]:
         ask(f"good {name}={value!r}", configured((name, value)), validateOnly=True)
+    lags = [("min.compaction.lag.ms", "6"), ("max.compaction.lag.ms", "5")]
+    ask("compaction at least after 6 ms, and at most after 5", configured(*lags), validateOnly=True)
     ask("the same setting twice", configured(("segment.ms", "1"), ("segment.ms", "2")), validateOnly=True)
     ask("names of version 2", {"Name": "a/b"}, version=2)
     for version in (2, 3):

@@ -136,3 +136,7 @@ def incremental_alter_lists(peer):
         alter("subtract what is not there", (SUBTRACT, "cleanup.policy", "delete"))
         alter("subtract the last", (SUBTRACT, "cleanup.policy", "compact"))
         alter("append two", (APPEND, "cleanup.policy", "compact,delete"))
+        alter("a least lag of compaction", (SET, "min.compaction.lag.ms", "6"))
+        alter("a largest one below it", (SET, "max.compaction.lag.ms", "5"))
+        alter("both", (SET, "max.compaction.lag.ms", "5"), (SET, "min.compaction.lag.ms", "4"))
+        alter("the least above it", (SET, "min.compaction.lag.ms", "6"), validate=True)

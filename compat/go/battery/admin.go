@@ -94,7 +94,7 @@ func (a administration) settings() {
 
 // notSupportedYet is what Felice would not obey, and therefore refuses by name.
 func (a administration) notSupportedYet() {
-	for name, value := range map[string]string{"retention.ms": "1000", "cleanup.policy": "compact", "remote.storage.enable": "true"} {
+	for name, value := range map[string]string{"preallocate": "true", "remote.storage.enable": "true"} {
 		a.refused("creating with "+name, InvalidConfig, name, a.admin.Create(NewTopic{"later", 1, 1, map[string]string{name: value}}, false))
 		a.refused("setting "+name, InvalidConfig, name, a.alter(Change{"set", name, value}, false))
 	}

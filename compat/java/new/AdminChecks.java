@@ -15,6 +15,7 @@ import org.apache.kafka.clients.admin.DescribeConfigsOptions;
 import org.apache.kafka.clients.admin.NewPartitions;
 import org.apache.kafka.clients.admin.NewTopic;
 import org.apache.kafka.clients.admin.OffsetSpec;
+import org.apache.kafka.clients.admin.RecordsToDelete;
 import org.apache.kafka.clients.admin.TopicDescription;
 import org.apache.kafka.clients.producer.ProducerRecord;
 import org.apache.kafka.common.Node;
@@ -27,6 +28,7 @@ import org.apache.kafka.common.errors.InvalidPartitionsException;
 import org.apache.kafka.common.errors.InvalidReplicationFactorException;
 import org.apache.kafka.common.errors.InvalidReplicaAssignmentException;
 import org.apache.kafka.common.errors.InvalidTopicException;
+import org.apache.kafka.common.errors.OffsetOutOfRangeException;
 import org.apache.kafka.common.errors.PolicyViolationException;
 import org.apache.kafka.common.errors.TopicExistsException;
 import org.apache.kafka.common.errors.UnknownTopicIdException;
@@ -61,6 +63,7 @@ final class AdminChecks {
             createPartitions();
             configs();
             listOffsets();
+            deleteRecords();
             deleteTopics();
         }
     }
@@ -201,15 +204,13 @@ final class AdminChecks {
 
     /** What Felice would not obey it refuses, by name. */
     private void notSupportedYet() throws Exception {
-        for (var pair : List.of(Map.entry("retention.ms", "1000"), Map.entry("cleanup.policy", "compact"), Map.entry("remote.storage.enable", "true"))) {
+        for (var pair : List.of(Map.entry("preallocate", "true"), Map.entry("remote.storage.enable", "true"))) {
             String name = pair.getKey();
             var topic = new NewTopic("later", 1, (short) 1).configs(Map.of(name, pair.getValue()));
             Harness.refusedNaming(name, InvalidConfigurationException.class, admin.createTopics(List.of(topic)).all());
             Harness.refusedNaming(name, InvalidConfigurationException.class,
                     admin.incrementalAlterConfigs(change(name, pair.getValue(), AlterConfigOp.OpType.SET)).all());
         }
-        Harness.refusedNaming("cleanup.policy", InvalidConfigurationException.class,
-                admin.incrementalAlterConfigs(change("cleanup.policy", "compact", AlterConfigOp.OpType.APPEND)).all());
         Harness.require("a topic that is refused is not created", !Harness.done(admin.listTopics().names()).contains("later"));
     }
 
@@ -244,6 +245,29 @@ final class AdminChecks {
         TopicPartition empty = new TopicPartition("ten", 4);
         Harness.same("maxTimestamp of an empty partition", -1L,
                 Harness.done(admin.listOffsets(Map.of(empty, OffsetSpec.maxTimestamp())).partitionResult(empty)).offset());
+    }
+
+    /** Of the three records that are in partition 3. */
+    private void deleteRecords() throws Exception {
+        TopicPartition partition = new TopicPartition("ten", 3);
+        Harness.same("deleteRecords: the low watermark", 2L, lowWatermark(partition, 2));
+        expectOffset("earliest, after deleteRecords", OffsetSpec.earliest(), 2);
+        Harness.same("deleteRecords of what is gone", 2L, lowWatermark(partition, 1));
+        Harness.refused("deleteRecords beyond the end", OffsetOutOfRangeException.class,
+                admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(4))).all());
+        Harness.same("deleteRecords: all", 3L, lowWatermark(partition, -1));
+        Harness.done(admin.createTopics(List.of(new NewTopic("compacted", 1, (short) 1).configs(Map.of("cleanup.policy", "compact")))).all());
+        TopicPartition compacted = new TopicPartition("compacted", 0);
+        Harness.settled("a compacted topic", 0L,
+                () -> Harness.done(admin.listOffsets(Map.of(compacted, OffsetSpec.latest())).partitionResult(compacted)).offset());
+        Harness.refused("deleteRecords of a compacted topic", PolicyViolationException.class,
+                admin.deleteRecords(Map.of(compacted, RecordsToDelete.beforeOffset(0))).all());
+        Harness.done(admin.deleteTopics(List.of("compacted")).all());
+    }
+
+    private long lowWatermark(TopicPartition partition, long before) throws Exception {
+        var deleted = admin.deleteRecords(Map.of(partition, RecordsToDelete.beforeOffset(before)));
+        return Harness.done(deleted.lowWatermarks().get(partition)).lowWatermark();
     }
 
     private void expectOffset(String check, OffsetSpec spec, long offset) throws Exception {
