@@ -109,13 +109,14 @@ impl Broker {
         if clean_stop.is_none() && quorum.image().topics().next().is_some() {
             info!("the last stop was not clean: checking what had not been flushed");
         }
-        // This fails only before it has opened the first log.
-        let replicas = Replicas::start(
+        // This fails, or is stopped, before anything was appended.
+        let replicas = Replicas::start_apart(
             ReplicasConfig {
                 node_id: config.node_id,
                 data_dir: folder.path().to_owned(),
                 directory_id: folder.directory_id(),
                 clean_start: clean_stop.is_some(),
+                recovery_threads: config.recovery_threads,
                 settings: {
                     let config = Arc::clone(&config);
                     Box::new(move |own| topic_settings(&config, own))
@@ -123,8 +124,9 @@ impl Broker {
             },
             Arc::clone(&env),
             store,
-            &quorum.image(),
-        )?;
+            quorum.image(),
+        )
+        .await?;
         starting.complete();
         let housekeeping = HousekeepingConfig {
             retention_check_interval: config.retention_check_interval,

@@ -43,6 +43,9 @@ pub enum LogError {
     /// An earlier write or flush failed in a way that leaves the file's content unknown.
     #[error("{path} is out of use since an earlier failure of its disk")]
     Failed { path: PathBuf },
+    /// A recovery was to stop.
+    #[error("stopped before the log was recovered")]
+    Stopped,
     #[error("{path} belongs to topic id {found}, not {expected}")]
     WrongTopic { path: PathBuf, found: TopicId, expected: TopicId },
 }

@@ -11,6 +11,7 @@ mod follower;
 mod index;
 mod partition;
 pub mod producers;
+mod progress;
 mod recovery;
 mod retention;
 mod segment;
@@ -26,7 +27,8 @@ pub use files::{
     LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
 };
 pub use follower::{ReplicateError, Replicated};
-pub use partition::{AppendError, Appended, Log, LogSlice, ReadError, ReadSlice, remove_deleted, set_aside};
+pub use partition::{AppendError, Appended, Log, LogSlice, Opening, ReadError, ReadSlice, remove_deleted, set_aside};
+pub use progress::{Bench, Progress, unchecked_bytes};
 pub use recovery::{Recovered, Start, Truncated};
 pub use retention::{Expired, remove_deleted_file};
 pub use timestamps::TimestampedOffset;

@@ -30,6 +30,7 @@ use super::{
     epochs::{self, LeaderEpochs},
     files::{self, LogError, SNAPSHOT_SUFFIX},
     producers::{ProducerBatch, ProducerError, Producers, Verdict},
+    progress::{Bench, Progress},
     recovery::{self, Recovered, Start},
     segment::{Batches, IndexPace, Segment},
     snapshot,
@@ -108,6 +109,14 @@ impl LogSlice {
 /// From this size on, sending from the file costs less than reading into memory, in bytes.
 const FILE_RANGE_MIN: usize = 32 * 1024;
 
+/// How a log is to be opened.
+#[derive(Debug)]
+pub struct Opening<'a, 'b> {
+    pub start: Start,
+    pub now: Timestamp,
+    pub bench: &'a mut Bench<'b>,
+}
+
 /// What only the holder of the append lock sees.
 pub(super) struct Appender {
     pub active: Arc<Segment>,
@@ -165,6 +174,23 @@ impl Log {
         start: Start,
         now: Timestamp,
     ) -> Result<(Log, Recovered), LogError> {
+        let progress = Progress::default();
+        let opening = Opening { start, now, bench: &mut Bench::new(&progress) };
+        Log::open_among(disk, dir, partition, topic_id, config, opening)
+    }
+
+    /// As [`Log::open`], one after the other of many.
+    ///
+    /// # Errors
+    /// As [`Log::open`], and [`LogError::Stopped`].
+    pub fn open_among(
+        disk: SharedDisk,
+        dir: &Path,
+        partition: TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        Opening { start, now, bench }: Opening<'_, '_>,
+    ) -> Result<(Log, Recovered), LogError> {
         files::create_dir(&*disk, dir)?;
         let known = files::read_partition_metadata(&*disk, dir)?;
         match known {
@@ -174,7 +200,7 @@ impl Log {
             Some(_) => {}
             None => files::write_partition_metadata(&*disk, dir, topic_id)?,
         }
-        let loaded = recovery::load(&disk, dir, &config, start, now)?;
+        let loaded = recovery::load(&disk, dir, &config, start, now, bench)?;
         let segments: Vec<Arc<Segment>> = loaded.segments.into_iter().map(Arc::new).collect();
         let Some(active) = segments.last().cloned() else {
             return Err(LogError::corrupt(dir, 0, "no segment"));

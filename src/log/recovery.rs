@@ -19,6 +19,7 @@ use super::{
     epochs::{self, LeaderEpochs},
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
     producers::{ProducerBatch, Producers},
+    progress::{Bench, Progress},
     segment::{Batches, IndexPace, Segment},
     snapshot,
 };
@@ -82,6 +83,7 @@ pub(super) fn load(
     config: &LogConfig,
     start: Start,
     now: Timestamp,
+    bench: &mut Bench<'_>,
 ) -> Result<Loaded, LogError> {
     let mut listing = files::list(&**disk, dir)?;
     if !listing.swaps.is_empty() {
@@ -91,12 +93,14 @@ pub(super) fn load(
     tidy(&**disk, &listing)?;
     let logs = remove_deleted_records(&**disk, dir, &listing.logs, start.log_start)?;
     let start = Start { clean: start.clean && !listing.flush_failed, ..start };
+    bench.buffer.resize(SCAN_SIZE, 0);
     let mut loader = Loader {
         disk,
         dir,
         rewrite: listing.flush_failed,
         interval: config.index_interval_bytes,
-        buffer: vec![0; SCAN_SIZE],
+        progress: bench.progress,
+        buffer: &mut bench.buffer,
         epochs: LeaderEpochs::default(),
         recovered: Recovered::default(),
         pace: IndexPace::default(),
@@ -160,7 +164,8 @@ struct Loader<'a> {
     /// Bytes that are checked are written anew before they are flushed.
     rewrite: bool,
     interval: u64,
-    buffer: Vec<u8>,
+    progress: &'a Progress,
+    buffer: &'a mut [u8],
     epochs: LeaderEpochs,
     recovered: Recovered,
     pace: IndexPace,
@@ -237,7 +242,7 @@ impl Loader<'_> {
     /// Makes durable what was checked.
     fn flush(&mut self, segment: &Segment) -> Result<(), LogError> {
         if self.rewrite {
-            segment.rewrite(&mut self.buffer)?;
+            segment.rewrite(self.buffer)?;
         }
         segment.sync(false)
     }
@@ -271,7 +276,7 @@ impl Loader<'_> {
         segment.clear_indexes()?;
         self.pace = IndexPace::default();
         let mut end = segment.base;
-        let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
+        let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
         loop {
             let (position, header) = match batches.next() {
                 Ok(Some(found)) => found,
@@ -297,6 +302,7 @@ impl Loader<'_> {
                     return Ok(Checked { end, bad: Some((position, why)) });
                 }
                 self.recovered.bytes_checked += header.size() as u64;
+                self.progress.note(header.size())?;
             }
             match segment.index(&header, position, &mut self.pace, self.interval) {
                 // A gap only makes looking up take longer, and a full disk should not keep a broker from its start.
@@ -311,7 +317,7 @@ impl Loader<'_> {
     fn rebuild_epochs(&mut self, segments: &[Segment]) -> Result<(), LogError> {
         self.epochs = LeaderEpochs::default();
         for segment in segments {
-            let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
+            let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
             while let Some((_, header)) = next_intact(&mut batches)? {
                 note_epoch(&mut self.epochs, &header);
             }

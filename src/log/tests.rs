@@ -3,6 +3,7 @@
 mod compaction;
 mod crash;
 mod retention;
+mod opening;
 mod truncation;
 
 use std::{

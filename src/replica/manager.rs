@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     thread,
 };
@@ -19,12 +19,13 @@ use super::{
     Leadership, Partition, Scalars, TopicSettings,
     flusher::Flusher,
     parallel,
-    slot::{LogHome, LogSlot, display_bytes},
+    recovering::{self, display_bytes},
+    slot::{LogHome, LogSlot},
     stored::Keeper,
 };
 use crate::{
     env::{Disk, RealDisk, SharedDisk, SharedEnv},
-    log::{self, LogError, Start},
+    log::{self, Bench, LogError, Progress, Start},
     metadata::{self, Delta, Image, Topic},
     model::{NodeId, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
     store::{Batch, SharedStore, StoreError},
@@ -41,6 +42,8 @@ pub struct ReplicasConfig {
     pub directory_id: Uuid,
     /// The last stop was clean: logs are opened without being checked.
     pub clean_start: bool,
+    /// `num.recovery.threads.per.data.dir`
+    pub recovery_threads: usize,
     /// From a topic's own settings to what its partitions obey.
     pub settings: SettingsOf,
 }
@@ -54,6 +57,8 @@ pub enum StartError {
     Log(#[from] LogError),
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error("stopped before all logs were recovered")]
+    Stopped,
 }
 
 /// The partitions whose log is on this broker.
@@ -81,8 +86,10 @@ impl Replicas {
         env: SharedEnv,
         store: SharedStore,
         image: &Image,
+        progress: &Progress,
     ) -> Result<Arc<Replicas>, StartError> {
         let keeper = Keeper::new(Arc::clone(&store), config.directory_id);
+        let begun = env.now();
         let flusher = {
             let keeper = keeper.clone();
             Flusher::start(move |partition| note_recovery_point(&keeper, partition))
@@ -121,19 +128,23 @@ impl Replicas {
                 settings: Arc::clone(&settings),
             }));
         }
-        let checked = AtomicU64::new(0);
-        parallel::for_each(&here, |place| {
-            let is_clean = replicas.config.clean_start && folders.contains(&place.name().to_string());
-            if let Some(bytes) = replicas.open_or_report(place, is_clean) {
-                checked.fetch_add(bytes, Ordering::Relaxed);
-            }
-        });
-        let checked = checked.into_inner();
+        recovering::recover(
+            replicas.config.recovery_threads,
+            &here,
+            progress,
+            |place| replicas.unchecked_bytes(place, replicas.is_clean(place, &folders)),
+            |bench, place| replicas.open_or_report(place, replicas.is_clean(place, &folders), bench),
+        );
+        if progress.is_stopped() {
+            return Err(StartError::Stopped);
+        }
         if !replicas.config.clean_start && !replicas.partitions.is_empty() {
+            let took = replicas.env.now().0.saturating_sub(begun.0);
             info!(
                 partitions = replicas.partitions.len(),
-                "recovered after an unclean stop: {} checked",
-                display_bytes(checked)
+                "recovered after an unclean stop in {:.1} s: {} checked",
+                took as f64 / 1000.0,
+                display_bytes(progress.checked())
             );
         }
         Ok(Arc::new(replicas))
@@ -155,7 +166,7 @@ impl Replicas {
             let topic = image.topic_by_id(id.topic_id)?;
             let partition = topic.partition(id.partition)?;
             let place = Place { topic, index: id.partition, partition, settings: self.settings(topic) };
-            self.open(&place, false).ok()?;
+            self.open(&place, false, &mut Bench::new(&Progress::default())).ok()?;
             self.offline.remove(&id);
             info!(topic = %topic.name(), partition = id.partition.0, "partition is online again");
         }
@@ -226,9 +237,8 @@ impl Replicas {
                 None => {}
             }
         }
-        parallel::for_each(&new_here, |place| {
-            self.open_or_report(place, false);
-        });
+        let progress = Progress::default();
+        parallel::for_each(&new_here, |place| self.open_or_report(place, false, &mut Bench::new(&progress)));
         for id in &new_topics {
             if let Some(topic) = image.topic_by_id(*id) {
                 info!(topic = %topic.name(), id = %id, partitions = topic.partition_count(), "topic created");
@@ -289,38 +299,51 @@ impl Replicas {
         Arc::new((self.config.settings)(&own))
     }
 
+    /// Whether a clean stop has left the log of a partition as it was, and it is still there.
+    fn is_clean(&self, place: &Place<'_>, folders: &HashSet<String>) -> bool {
+        self.config.clean_start && folders.contains(&place.name().to_string())
+    }
+
+    fn unchecked_bytes(&self, place: &Place<'_>, is_clean: bool) -> u64 {
+        let scalars = || Scalars::load(&*self.store, self.config.directory_id, place.id());
+        if is_clean {
+            return 0;
+        }
+        let Ok(Scalars { recovery_point, log_start, .. }) = scalars() else { return 0 };
+        let start = Start { clean: false, recovery_point, log_start };
+        log::unchecked_bytes(&*self.disk, &self.home.dir(&place.name()), start).unwrap_or(0)
+    }
+
     /// As [`Replicas::open`]; a partition whose log cannot be opened is offline, and the others go on.
-    fn open_or_report(&self, place: &Place<'_>, is_clean: bool) -> Option<u64> {
-        match self.open(place, is_clean) {
-            Ok(checked) => Some(checked),
+    fn open_or_report(&self, place: &Place<'_>, is_clean: bool, bench: &mut Bench<'_>) {
+        match self.open(place, is_clean, bench) {
+            Ok(()) | Err(StartError::Log(LogError::Stopped)) => {}
             Err(error) => {
                 error!(topic = %place.topic.name(), partition = place.index.0, "partition is offline: {error}");
                 self.offline.insert(place.id());
-                None
             }
         }
     }
 
-    /// Opens or makes one log; returns the bytes that had to be checked. One that `is_clean`, and of which is known what it
-    /// holds, is left at rest until somebody needs it.
-    fn open(&self, place: &Place<'_>, is_clean: bool) -> Result<u64, StartError> {
+    /// Opens or makes one log. One that `is_clean`, and of which is known what it holds, is left at rest until somebody needs it.
+    fn open(&self, place: &Place<'_>, is_clean: bool, bench: &mut Bench<'_>) -> Result<(), StartError> {
         let (id, name, topic_id) = (place.id(), place.name(), place.topic.id());
         let (scalars, at_rest) = Scalars::load_at_rest(&*self.store, self.config.directory_id, id)?;
         let Scalars { recovery_point, log_start, .. } = scalars;
         let start = Start { clean: is_clean, recovery_point, log_start };
         let home = Arc::clone(&self.home);
-        let (slot, checked) = match at_rest.filter(|_| is_clean) {
-            Some(at_rest) => (LogSlot::at_rest(home, name, topic_id, start, at_rest), 0),
+        let slot = match at_rest.filter(|_| is_clean) {
+            Some(at_rest) => LogSlot::at_rest(home, name, topic_id, start, at_rest),
             None => {
-                let (log, recovered) = home.open(&name, topic_id, place.settings.log.clone(), start)?;
-                (LogSlot::open(home, log), recovered.bytes_checked)
+                let (log, _) = home.open(&name, topic_id, place.settings.log.clone(), start, bench)?;
+                LogSlot::open(home, log)
             }
         };
         let (node, settings) = (self.config.node_id, Arc::clone(&place.settings));
         let leadership = leadership(place.partition);
         let partition = Partition::new(id, node, slot, settings, leadership, scalars, self.flusher.queue());
         self.partitions.insert(id, partition);
-        Ok(checked)
+        Ok(())
     }
 
     fn remove(&self, topic: &Arc<str>, id: TopicIdPartition) {

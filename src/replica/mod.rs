@@ -9,6 +9,7 @@ mod opening;
 mod parallel;
 mod partition;
 mod position;
+mod recovering;
 mod rules;
 mod scalars;
 mod slot;

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
+use super::{Partition, Scalars, partition::log_ends, recovering::display_bytes, scalars::AtRest};
 use crate::{
     log::{Log, LogError, LogSlice, ReadError, Recovered},
     model::{LeaderEpoch, Offset, Timestamp, Uuid},
@@ -190,7 +190,7 @@ mod tests {
             Disk, SystemEnv,
             disk::sim::{Answer, Call, SimDisk},
         },
-        log::{LogConfig, Start},
+        log::{Bench, LogConfig, Progress, Start},
         model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicPartition},
     };
 
@@ -208,7 +208,10 @@ mod tests {
             disk.create_dir_all(Path::new("/data")).unwrap();
             disk.sync_dir(Path::new("/")).unwrap();
             let home = LogHome { data_dir: "/data".into(), disk: disk.clone(), env: Arc::new(SystemEnv) };
-            Setting { disk, home: Arc::new(home), flusher: Flusher::start(|_| {}).unwrap() }
+            let flusher = Flusher::start(|_| {}).unwrap();
+            // Nobody flushes but the test.
+            flusher.stop();
+            Setting { disk, home: Arc::new(home), flusher }
         }
 
         fn partition(&self, left: Option<(Scalars, AtRest)>, leader_epoch: i32) -> Arc<Partition> {
@@ -230,7 +233,9 @@ mod tests {
             let slot = match left {
                 Some((_, at_rest)) => LogSlot::at_rest(home, name, id.topic_id, start, at_rest),
                 None => {
-                    let (log, _) = home.open(&name, id.topic_id, settings.log.clone(), start).unwrap();
+                    let progress = Progress::default();
+                    let mut bench = Bench::new(&progress);
+                    let (log, _) = home.open(&name, id.topic_id, settings.log.clone(), start, &mut bench).unwrap();
                     LogSlot::open(home, log)
                 }
             };
@@ -369,7 +374,10 @@ mod tests {
         let after = setting.disk.crash(9);
         let home = LogHome { data_dir: "/data".into(), disk: after, env: Arc::new(SystemEnv) };
         let start = Start { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
-        let (log, _) = home.open(partition.name(), TopicId(Uuid([7; 16])), LogConfig::default(), start).unwrap();
+        let progress = Progress::default();
+        let mut bench = Bench::new(&progress);
+        let (log, _) =
+            home.open(partition.name(), TopicId(Uuid([7; 16])), LogConfig::default(), start, &mut bench).unwrap();
         assert_eq!(log.log_end(), Offset(6));
     }
 }

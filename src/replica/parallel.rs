@@ -11,14 +11,25 @@ const THREADS_MAX: usize = 16;
 /// Does `work` for each item and returns when all are done. This thread takes its share, and all of it where no other
 /// thread can be had.
 pub fn for_each<T: Sync>(items: &[T], work: impl Fn(&T) + Sync) {
+    for_each_with(THREADS_MAX, items, || (), |(), item| work(item));
+}
+
+/// As [`for_each`], on at most so many threads, each of which has something of its own at hand for all its work.
+pub fn for_each_with<T: Sync, H>(
+    threads: usize,
+    items: &[T],
+    at_hand: impl Fn() -> H + Sync,
+    work: impl Fn(&mut H, &T) + Sync,
+) {
     let next = AtomicUsize::new(0);
     let do_some = || {
+        let mut hand = at_hand();
         while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            work(item);
+            work(&mut hand, item);
         }
     };
     thread::scope(|scope| {
-        for _ in 1..THREADS_MAX.min(items.len()) {
+        for _ in 1..threads.min(items.len()) {
             let _ = thread::Builder::new().name("partitions".to_owned()).spawn_scoped(scope, do_some);
         }
         do_some();
@@ -37,6 +48,18 @@ mod tests {
                 item.fetch_add(1, Ordering::Relaxed);
             });
             assert!(items.iter().all(|item| item.load(Ordering::Relaxed) == 1));
+            for threads in [0, 1, 3] {
+                for_each_with(
+                    threads,
+                    &items,
+                    || 0,
+                    |done, item| {
+                        *done += 1;
+                        item.fetch_add(1, Ordering::Relaxed);
+                    },
+                );
+            }
+            assert!(items.iter().all(|item| item.load(Ordering::Relaxed) == 4));
         }
     }
 }

@@ -19,10 +19,10 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::{LogEnds, scalars::AtRest};
+use super::{LogEnds, recovering::display_bytes, scalars::AtRest};
 use crate::{
     env::{SharedDisk, SharedEnv},
-    log::{self, Log, LogConfig, LogError, Recovered, Start},
+    log::{self, Bench, Log, LogConfig, LogError, Opening, Progress, Recovered, Start},
     model::{Offset, TopicId, TopicPartition, Uuid},
 };
 
@@ -45,9 +45,11 @@ impl LogHome {
         topic_id: TopicId,
         config: LogConfig,
         start: Start,
+        bench: &mut Bench<'_>,
     ) -> Result<(Log, Recovered), LogError> {
+        let opening = Opening { start, now: self.env.now(), bench };
         let disk = Arc::clone(&self.disk);
-        let opened = Log::open(disk, &self.dir(name), name.clone(), topic_id, config, start, self.env.now())?;
+        let opened = Log::open_among(disk, &self.dir(name), name.clone(), topic_id, config, opening)?;
         if let Some(truncated) = &opened.1.truncated {
             warn!(
                 partition = %name,
@@ -58,14 +60,6 @@ impl LogHome {
             );
         }
         Ok(opened)
-    }
-}
-
-pub(super) fn display_bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_240 => format!("{bytes} bytes"),
-        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
-        _ => format!("{} MiB", bytes >> 20),
     }
 }
 
@@ -194,7 +188,9 @@ impl LogSlot {
             return Err(failed());
         }
         self.recovering.store(!closed.start.clean, Ordering::Release);
-        let opened = self.home.open(&self.name, self.topic_id, config(), closed.start);
+        let progress = Progress::default();
+        let mut bench = Bench::new(&progress);
+        let opened = self.home.open(&self.name, self.topic_id, config(), closed.start, &mut bench);
         let result = opened.and_then(|(log, recovered)| {
             // Where the file was cut, what was read from it may still be on its way to a peer: nothing goes in its place.
             if recovered.truncated.is_some() {

@@ -20,7 +20,7 @@ use crate::{
         TopicRef,
     },
     env::{Env, SystemEnv},
-    log::LogConfig,
+    log::{LogConfig, Progress},
     metadata::{Delta, Image, Listener},
     model::{PartitionIndex, Principal, TopicIdPartition},
     quorum::{Quorum, QuorumConfig, Subscriber},
@@ -89,9 +89,10 @@ impl Broker {
             data_dir: dir.path().to_owned(),
             directory_id: env.uuid(),
             clean_start: true,
+            recovery_threads: 2,
             settings: Box::new(settings),
         };
-        let replicas = Replicas::start(replicas, env.clone(), store, &quorum.image()).unwrap();
+        let replicas = Replicas::start(replicas, env.clone(), store, &quorum.image(), &Progress::default()).unwrap();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
         let services = Services {
             node_id,
