@@ -11,6 +11,7 @@ mod harness;
 mod hostile;
 mod idempotence;
 mod long_poll;
+mod opening;
 mod produce;
 mod retention;
 mod sessions;
