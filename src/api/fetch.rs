@@ -38,7 +38,7 @@ use self::{
 use super::{Answer, Context, Peer, Services};
 use crate::{
     model::{Offset, TopicId, Uuid},
-    replica::Watch,
+    replica::{Isolation, Watch},
 };
 
 /// From here on topics are named by their ids.
@@ -56,12 +56,10 @@ pub struct Live {
 }
 
 pub fn handle(cx: &Context<'_>, request: FetchRequest) -> Answer<FetchResponse> {
-    let read_committed = match request.isolation_level {
-        0 => false,
-        1 => true,
-        _ => return Answer::Now(all_refused(cx, request)),
+    let Some(isolation) = Isolation::from_wire(request.isolation_level) else {
+        return Answer::Now(all_refused(cx, request));
     };
-    let fetch = Fetch::new(cx, &request, read_committed);
+    let fetch = Fetch::new(cx, &request, isolation);
     let by_id = cx.version >= FIRST_VERSION_BY_ID;
     let sessions = &cx.services.fetch_sessions;
     let (id, epoch) = (request.session_id, request.session_epoch);
@@ -115,7 +113,7 @@ struct Found {
 }
 
 impl Fetch {
-    fn new(cx: &Context<'_>, request: &FetchRequest, read_committed: bool) -> Fetch {
+    fn new(cx: &Context<'_>, request: &FetchRequest, isolation: Isolation) -> Fetch {
         let replica_id = match cx.version {
             ..FIRST_VERSION_WITH_REPLICA_STATE => request.replica_id,
             _ => request.replica_state.replica_id,
@@ -127,7 +125,7 @@ impl Fetch {
             terms: Terms {
                 version: cx.version,
                 is_follower: replica_id >= 0,
-                read_committed,
+                isolation,
                 max_bytes,
                 min_bytes: size(request.min_bytes).min(max_bytes),
             },

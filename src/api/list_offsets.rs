@@ -22,7 +22,7 @@ use super::{Answer, Context, Services, partitions};
 use crate::{
     log::{LogError, TimestampedOffset},
     model::{LeaderEpoch, Offset, Timestamp},
-    replica::Partition,
+    replica::{Isolation, Partition},
 };
 
 const LATEST: i64 = -1;
@@ -60,6 +60,7 @@ pub fn handle(cx: &Context<'_>, request: ListOffsetsRequest) -> Answer<ListOffse
 }
 
 fn answer_all(services: &Services, version: i16, request: ListOffsetsRequest) -> ListOffsetsResponse {
+    let isolation = Isolation::from_wire(request.isolation_level);
     let mut counts: HashMap<(&str, i32), usize> = HashMap::new();
     for topic in &request.topics {
         for asked in &topic.partitions {
@@ -75,8 +76,10 @@ fn answer_all(services: &Services, version: i16, request: ListOffsetsRequest) ->
                 .partitions
                 .iter()
                 // What is asked for more than once is refused, once.
-                .filter_map(|asked| match counts.remove(&(&topic.name, asked.partition_index))? {
-                    1 => Some(answer(services, version, &topic.name, asked)),
+                .filter_map(|asked| match (counts.remove(&(&topic.name, asked.partition_index))?, isolation) {
+                    // As Kafka answers an isolation level that does not exist.
+                    (_, None) => Some(failed(asked, ErrorCode::UnknownServerError)),
+                    (1, Some(isolation)) => Some(answer(services, version, &topic.name, asked, isolation)),
                     _ => Some(failed(asked, ErrorCode::InvalidRequest)),
                 })
                 .collect(),
@@ -91,8 +94,9 @@ fn answer(
     version: i16,
     topic: &str,
     asked: &ListOffsetsPartition,
+    isolation: Isolation,
 ) -> ListOffsetsPartitionResponse {
-    match find(services, version, topic, asked) {
+    match find(services, version, topic, asked, isolation) {
         Ok(None) => failed(asked, ErrorCode::None),
         Ok(Some((timestamp, offset, epoch))) => ListOffsetsPartitionResponse {
             partition_index: asked.partition_index,
@@ -116,7 +120,13 @@ fn failed(asked: &ListOffsetsPartition, error: ErrorCode) -> ListOffsetsPartitio
 
 type Found = Option<(Timestamp, Offset, LeaderEpoch)>;
 
-fn find(services: &Services, version: i16, topic: &str, asked: &ListOffsetsPartition) -> Result<Found, ErrorCode> {
+fn find(
+    services: &Services,
+    version: i16,
+    topic: &str,
+    asked: &ListOffsetsPartition,
+    isolation: Isolation,
+) -> Result<Found, ErrorCode> {
     let special = SPECIAL.iter().find(|(timestamp, _)| *timestamp == asked.timestamp);
     let known = match special {
         Some((_, first_version)) => version >= *first_version,
@@ -127,22 +137,22 @@ fn find(services: &Services, version: i16, topic: &str, asked: &ListOffsetsParti
     }
     let partition = partitions::by_name(services, topic, asked.partition_index)?;
     partition.check_leader_epoch(asked.current_leader_epoch).map_err(partitions::epoch_code)?;
-    look_up(&partition, asked.timestamp).map_err(|error| partitions::log_code(&partition, &error))
+    look_up(&partition, asked.timestamp, isolation).map_err(|error| partitions::log_code(&partition, &error))
 }
 
-fn look_up(partition: &Partition, timestamp: i64) -> Result<Found, LogError> {
+fn look_up(partition: &Partition, timestamp: i64, isolation: Isolation) -> Result<Found, LogError> {
     let found = |found: TimestampedOffset| (found.timestamp, found.offset, found.leader_epoch);
     Ok(match timestamp {
         LATEST => {
-            let end = partition.high_watermark();
+            let end = partition.readable_end(isolation);
             Some((Timestamp::NONE, end, partition.leader_epoch()))
         }
         EARLIEST | EARLIEST_LOCAL => {
             let start = partition.log_start();
             Some((Timestamp::NONE, start, partition.epoch_of(start)?.unwrap_or(LeaderEpoch::NONE)))
         }
-        MAX_TIMESTAMP => partition.max_timestamp()?.map(found),
+        MAX_TIMESTAMP => partition.max_timestamp(isolation)?.map(found),
         LATEST_TIERED | EARLIEST_PENDING_UPLOAD => None,
-        timestamp => partition.offset_for_timestamp(Timestamp(timestamp))?.map(found),
+        timestamp => partition.offset_for_timestamp(Timestamp(timestamp), isolation)?.map(found),
     })
 }

@@ -302,6 +302,7 @@ fn log_code(error: &log::AppendError) -> ErrorCode {
         log::AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => ErrorCode::OutOfOrderSequenceNumber,
         log::AppendError::Producer(ProducerError::InvalidEpoch { .. }) => ErrorCode::InvalidProducerEpoch,
         log::AppendError::Producer(ProducerError::OutsideTransaction { .. }) => ErrorCode::InvalidTxnState,
+        log::AppendError::Producer(ProducerError::CoordinatorFenced { .. }) => ErrorCode::TransactionCoordinatorFenced,
         log::AppendError::LargerThanSegment { .. } => ErrorCode::RecordListTooLarge,
         log::AppendError::InvalidCount(_) => ErrorCode::InvalidRecord,
         log::AppendError::Log(_) => ErrorCode::KafkaStorageError,

@@ -11,6 +11,7 @@ use super::{
     partition::{Appender, Log},
     producers::ProducerBatch,
     segment::checked_header,
+    transactions::producer_batch,
 };
 use crate::model::{LeaderEpoch, Offset, Timestamp};
 
@@ -90,8 +91,8 @@ impl Log {
             let run = appender.run(&config, left, now);
             let (batches_of_run, after) = left.split_at(run);
             let length: usize = batches_of_run.iter().map(BatchHeader::size).sum();
-            let bytes = batches.get(at..at + length).unwrap_or_default();
-            self.append_run(&mut appender, batches_of_run, bytes, &config, now)?;
+            let bytes = batches.slice(at..at + length);
+            self.append_run(&mut appender, batches_of_run, &bytes, &config, now)?;
             at += length;
             left = after;
         }
@@ -124,17 +125,21 @@ impl Log {
         &self,
         appender: &mut Appender,
         batches: &[BatchHeader],
-        bytes: &[u8],
+        bytes: &Bytes,
         config: &LogConfig,
         now: Timestamp,
     ) -> Result<(), LogError> {
-        let mut position = appender.active.append(bytes, &[]).inspect_err(|error| self.note_failure(error))?;
+        // A marker comes alone.
+        let only = batches.first().and_then(|header| producer_batch(header, bytes));
+        let base = Offset(batches.first().map_or(0, |header| header.base_offset));
+        let mut position = self.write_batches(appender, bytes, &[], only.as_ref(), base)?;
         for header in batches {
             let base = Offset(header.base_offset);
             appender.written(header, position, config);
             self.note_epoch(LeaderEpoch(header.partition_leader_epoch), base);
-            if let Some(producer) = ProducerBatch::of(header) {
-                appender.producers.appended(&producer, base, now);
+            let producer = if header.is_control() { only } else { ProducerBatch::of(header) };
+            if let Some(producer) = producer {
+                self.note_producer(appender, &producer, base, now);
             }
             position += header.size() as u64;
             self.log_end.store(header.next_offset(), Ordering::Release);
@@ -144,12 +149,18 @@ impl Log {
 }
 
 impl Appender {
-    /// How many of the batches go into the active segment, in one write: at least the first.
+    /// How many of the batches go into the active segment, in one write: at least the first, and a control batch alone. What that
+    /// does to the transaction index depends on all before.
     fn run(&self, config: &LogConfig, batches: &[BatchHeader], now: Timestamp) -> usize {
+        if batches.first().is_some_and(BatchHeader::is_control) {
+            return 1;
+        }
         let mut length = 0;
         let fits = |header: &&BatchHeader| {
             let fits = length == 0
-                || (length + header.size() <= WRITE_MAX && !self.must_roll(config, header, length as u64, now));
+                || (!header.is_control()
+                    && length + header.size() <= WRITE_MAX
+                    && !self.must_roll(config, header, length as u64, now));
             length += header.size();
             fits
         };

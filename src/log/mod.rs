@@ -19,9 +19,10 @@ mod snapshot;
 #[cfg(test)]
 mod tests;
 mod timestamps;
+mod transactions;
 mod truncation;
 
-pub use compaction::{AbortedTxn, Cleanable, CompactError, CompactSettings, Compacted, OffsetMap};
+pub use compaction::{Cleanable, CompactError, CompactSettings, Compacted, OffsetMap};
 pub use config::LogConfig;
 pub use files::{
     LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
@@ -32,4 +33,5 @@ pub use progress::{Bench, Progress, unchecked_bytes};
 pub use recovery::{Recovered, Start, Truncated};
 pub use retention::{Expired, remove_deleted_file};
 pub use timestamps::TimestampedOffset;
+pub use transactions::{AbortedTxn, TransactionEnd};
 pub use truncation::Scalars;

@@ -34,6 +34,7 @@ use super::{
     recovery::{self, Recovered, Start},
     segment::{Batches, IndexPace, Segment},
     snapshot,
+    transactions::{AbortedTxn, Stability, collect_aborted},
 };
 use crate::{
     env::{
@@ -95,6 +96,8 @@ pub struct ReadSlice {
 #[derive(Debug, Clone)]
 pub struct LogSlice {
     pub records: Records,
+    /// The aborted transactions that have records in here, by first offset; only for who reads committed records.
+    pub aborted: Vec<AbortedTxn>,
     /// Where to read on.
     pub next_offset: Offset,
 }
@@ -102,7 +105,7 @@ pub struct LogSlice {
 impl LogSlice {
     /// Nothing, at `offset`.
     pub fn empty(offset: Offset) -> LogSlice {
-        LogSlice { records: Records::default(), next_offset: offset }
+        LogSlice { records: Records::default(), aborted: Vec::new(), next_offset: offset }
     }
 }
 
@@ -141,6 +144,8 @@ pub struct Log {
     pub(super) log_start: AtomicI64,
     pub(super) log_end: AtomicI64,
     pub(super) flushed: AtomicI64,
+    /// See [`Log::recovery_point`].
+    pub(super) recovery_point: AtomicI64,
     pub(super) epochs: RwLock<LeaderEpochs>,
     pub(super) epochs_dirty: AtomicBool,
     /// A file was created or removed since the folder was last flushed.
@@ -149,6 +154,7 @@ pub struct Log {
     pub(super) out_of_use: AtomicBool,
     /// Odd while the log is being truncated.
     pub(super) truncations: AtomicU64,
+    pub(super) stability: Stability,
     pub(super) appender: Mutex<Appender>,
     /// Held while files are flushed, and while files are renamed or removed: a flush opens indexes by name.
     pub(super) flushing: Mutex<()>,
@@ -205,6 +211,8 @@ impl Log {
         let Some(active) = segments.last().cloned() else {
             return Err(LogError::corrupt(dir, 0, "no segment"));
         };
+        let stability = Stability::new(loaded.producers.first_transaction(), loaded.ended);
+        let recovery_point = active.base;
         let appender = Appender {
             first_timestamp: first_timestamp(&active),
             active,
@@ -223,11 +231,13 @@ impl Log {
             log_end: AtomicI64::new(loaded.log_end.0),
             // Recovery flushed what it checked; before a clean stop everything was flushed.
             flushed: AtomicI64::new(loaded.log_end.0),
+            recovery_point: AtomicI64::new(recovery_point.0),
             epochs: RwLock::new(loaded.epochs),
             epochs_dirty: AtomicBool::new(loaded.recovered.truncated.is_some() || !start.clean),
             dir_dirty: AtomicBool::new(true),
             out_of_use: AtomicBool::new(false),
             truncations: AtomicU64::new(0),
+            stability,
             appender: Mutex::new(appender),
             flushing: Mutex::new(()),
             replacing: Mutex::new(()),
@@ -269,6 +279,12 @@ impl Log {
     /// the leader epochs may be on disk only once [`Log::flush`] returned.
     pub fn flushed(&self) -> Offset {
         Offset(self.flushed.load(Ordering::Acquire))
+    }
+
+    /// Where a start may begin to check: everything below is durable, and lies in closed segments whose indexes are durable, too.
+    /// As [`Log::flushed`] says, not to be stored before the first flush.
+    pub fn recovery_point(&self) -> Offset {
+        Offset(self.recovery_point.load(Ordering::Acquire))
     }
 
     /// Bytes of all segments.
@@ -333,6 +349,23 @@ impl Log {
         leader_epoch: LeaderEpoch,
         now: Timestamp,
     ) -> Result<Appended, AppendError> {
+        debug_assert!(!batch.header.is_control(), "clients send none");
+        let producer = ProducerBatch::of(&batch.header);
+        self.append_checked(batch, producer, leader_epoch, now, |producers, expiration_ms| match &producer {
+            Some(producer) => producers.check(producer, now, expiration_ms),
+            None => Ok(Verdict::Append),
+        })
+    }
+
+    /// Appends a batch of `producer` if `check`, given the producers and when they expire, lets it.
+    pub(super) fn append_checked(
+        &self,
+        batch: &Checked,
+        producer: Option<ProducerBatch>,
+        leader_epoch: LeaderEpoch,
+        now: Timestamp,
+        check: impl FnOnce(&Producers, i64) -> Result<Verdict, ProducerError>,
+    ) -> Result<Appended, AppendError> {
         let config = self.config.load();
         let mut header = batch.header;
         let size = header.size();
@@ -342,17 +375,13 @@ impl Log {
         if size as u64 > config.segment_bytes {
             return Err(AppendError::LargerThanSegment { size, segment_bytes: config.segment_bytes });
         }
-        let producer = ProducerBatch::of(&header);
 
         let mut appender = self.appender.lock();
         self.check_usable()?;
         if let Some(current) = self.latest_epoch().filter(|current| *current > leader_epoch) {
             return Err(AppendError::FencedLeaderEpoch { asked: leader_epoch, current });
         }
-        if let Some(producer) = &producer
-            && let Verdict::Duplicate(written) =
-                appender.producers.check(producer, now, config.producer_id_expiration_ms)?
-        {
+        if let Verdict::Duplicate(written) = check(&appender.producers, config.producer_id_expiration_ms)? {
             return Ok(Appended {
                 base_offset: written.base_offset(),
                 last_offset: written.last_offset,
@@ -370,12 +399,11 @@ impl Log {
         if rolled {
             self.roll(&mut appender, &config, now)?;
         }
-        let position =
-            appender.active.append(&header.to_bytes(), &batch.payload).inspect_err(|error| self.note_failure(error))?;
+        let position = self.write_batches(&appender, &header.to_bytes(), &batch.payload, producer.as_ref(), base)?;
         appender.written(&header, position, &config);
         self.note_epoch(leader_epoch, base);
         if let Some(producer) = &producer {
-            appender.producers.appended(producer, base, now);
+            self.note_producer(&mut appender, producer, base, now);
         }
         self.log_end.store(last.0 + 1, Ordering::Release);
         drop(appender);
@@ -443,7 +471,19 @@ impl Log {
         at_least_one: bool,
         memory_max: usize,
     ) -> Result<LogSlice, ReadError> {
-        self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max))
+        self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max, false))
+    }
+
+    /// As [`Log::slice`], for who reads committed records: with the aborted transactions. `until` is at most the last stable offset.
+    pub fn slice_committed(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        until: Offset,
+        at_least_one: bool,
+        memory_max: usize,
+    ) -> Result<LogSlice, ReadError> {
+        self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max, true))
     }
 
     fn try_slice(
@@ -453,6 +493,7 @@ impl Log {
         until: Offset,
         at_least_one: bool,
         memory_max: usize,
+        with_aborted: bool,
     ) -> Result<LogSlice, ReadError> {
         let until = self.readable(from, until)?;
         if from < until {
@@ -466,7 +507,11 @@ impl Log {
                         Some(range) => Records::File(range),
                         None => Records::Bytes(segment.bytes(&span)?),
                     };
-                    return Ok(LogSlice { records, next_offset: span.next.unwrap_or_else(after) });
+                    let next_offset = span.next.unwrap_or_else(after);
+                    // By the same segments: compaction drops records and their transactions at once.
+                    let aborted =
+                        if with_aborted { collect_aborted(&segments, from, next_offset)? } else { Vec::new() };
+                    return Ok(LogSlice { records, aborted, next_offset });
                 }
             }
         }
@@ -532,6 +577,9 @@ impl Log {
         }
         self.settle_folder()?;
         self.flushed.fetch_max(log_end.0, Ordering::AcqRel);
+        if let Some(active) = segments.last() {
+            self.recovery_point.fetch_max(active.base.0, Ordering::AcqRel);
+        }
         Ok(log_end)
     }
 

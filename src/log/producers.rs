@@ -7,11 +7,12 @@
 //! One difference: a producer expires by when this broker last heard of it, where Kafka goes by the timestamps in
 //! its records, which a client sets. Copying old data would otherwise lose its idempotence.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use felice_protocol::record::{BatchHeader, increment_sequence};
+use felice_protocol::record::{BatchHeader, EndTransactionMarker, increment_sequence};
 use smallvec::SmallVec;
 
+use super::transactions::{AbortedTxn, TransactionEnd};
 use crate::model::{Offset, ProducerEpoch, ProducerId, Timestamp};
 
 /// How many batches of a producer are remembered: as many as it may have in flight.
@@ -19,6 +20,9 @@ pub const BATCHES_REMEMBERED: usize = 5;
 
 /// More producers than this in one partition push out the ones longest silent.
 pub const PRODUCERS_MAX: usize = 1 << 20;
+
+/// The transaction version from which on each transaction has an epoch of its own (KIP-890).
+const EPOCH_EACH_SINCE: i16 = 2;
 
 /// A batch of an idempotent producer, as far as its state is concerned.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,10 +35,12 @@ pub struct ProducerBatch {
     pub max_timestamp: Timestamp,
     pub transactional: bool,
     pub control: bool,
+    /// What a control batch says, where it is a marker that compaction has not emptied.
+    pub marker: Option<EndTransactionMarker>,
 }
 
 impl ProducerBatch {
-    /// `None` for a batch without producer id.
+    /// `None` for a batch without producer id. The marker of a control batch is not in its header.
     pub fn of(header: &BatchHeader) -> Option<ProducerBatch> {
         header.has_producer_id().then(|| ProducerBatch {
             producer_id: ProducerId(header.producer_id),
@@ -45,6 +51,7 @@ impl ProducerBatch {
             max_timestamp: Timestamp(header.max_timestamp),
             transactional: header.is_transactional(),
             control: header.is_control(),
+            marker: None,
         })
     }
 }
@@ -101,12 +108,27 @@ pub enum ProducerError {
     OutOfOrderSequence { producer: ProducerId, first_sequence: i32, last_sequence: i32 },
     #[error("producer {producer} has an open transaction and sent a batch outside of it")]
     OutsideTransaction { producer: ProducerId },
+    #[error("coordinator epoch {epoch} for producer {producer} is older than {current}")]
+    CoordinatorFenced { producer: ProducerId, epoch: i32, current: i32 },
+}
+
+/// A transaction that a marker ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CompletedTxn {
+    pub producer_id: ProducerId,
+    pub first_offset: Offset,
+    /// The marker's.
+    pub last_offset: Offset,
+    pub committed: bool,
 }
 
 /// All producers of one partition.
+///
+/// Invariant: `open` has the `transaction_start` of each producer that has one.
 #[derive(Debug, Clone, Default)]
 pub struct Producers {
     by_id: HashMap<ProducerId, Producer>,
+    open: BTreeMap<Offset, ProducerId>,
 }
 
 impl Producers {
@@ -136,6 +158,9 @@ impl Producers {
 
     pub fn insert(&mut self, id: ProducerId, producer: Producer) {
         debug_assert!(producer.batches.len() <= BATCHES_REMEMBERED);
+        if let Some(start) = producer.transaction_start {
+            self.open.insert(start, id);
+        }
         self.by_id.insert(id, producer);
     }
 
@@ -166,8 +191,54 @@ impl Producers {
         Ok(Verdict::Append)
     }
 
-    /// Takes note of a batch that is in the log with `base_offset` as its first; nothing is checked any more.
-    pub fn appended(&mut self, batch: &ProducerBatch, base_offset: Offset, now: Timestamp) {
+    /// Checks a marker that a transaction's coordinator sent, as Kafka's `ProducerAppendInfo` does. From transaction version 2 on
+    /// its epoch must be above that of the records. One that repeats the marker of a transaction that has ended passes; so does
+    /// one at the last epoch there is, which could not be raised.
+    pub fn check_end(&self, end: &TransactionEnd, now: Timestamp, expiration_ms: i64) -> Result<(), ProducerError> {
+        let producer = end.producer_id;
+        let Some(known) = self.by_id.get(&producer).filter(|known| !known.is_expired(now, expiration_ms)) else {
+            return Ok(());
+        };
+        let (epoch, current) = (end.producer_epoch, known.epoch);
+        let may_equal = end.transaction_version < EPOCH_EACH_SINCE
+            || known.transaction_start.is_none()
+            || epoch == ProducerEpoch(i16::MAX);
+        if epoch < current || (epoch == current && !may_equal) {
+            return Err(ProducerError::InvalidEpoch { producer, epoch, current });
+        }
+        let (epoch, current) = (end.marker.coordinator_epoch, known.coordinator_epoch);
+        if epoch < current {
+            return Err(ProducerError::CoordinatorFenced { producer, epoch, current });
+        }
+        Ok(())
+    }
+
+    /// The transaction that a marker ends which lies, or is to lie, at `offset`; `None` for other batches, and for a marker that
+    /// ends nothing.
+    pub fn completed_by(&self, batch: &ProducerBatch, offset: Offset) -> Option<CompletedTxn> {
+        let marker = batch.marker.filter(|_| batch.control)?;
+        let first_offset = self.by_id.get(&batch.producer_id)?.transaction_start?;
+        let producer_id = batch.producer_id;
+        Some(CompletedTxn { producer_id, first_offset, last_offset: offset, committed: marker.committed })
+    }
+
+    /// As [`Producers::completed_by`], where the transaction is aborted: what the index says of it.
+    pub fn aborted_by(&self, batch: &ProducerBatch, offset: Offset) -> Option<AbortedTxn> {
+        let completed = self.completed_by(batch, offset).filter(|completed| !completed.committed)?;
+        let CompletedTxn { producer_id, first_offset, last_offset, .. } = completed;
+        let next_open = self.open.iter().find(|(_, id)| **id != producer_id).map(|(start, _)| *start);
+        let last_stable_offset = next_open.unwrap_or(last_offset.plus(1));
+        Some(AbortedTxn { producer_id, first_offset, last_offset, last_stable_offset })
+    }
+
+    /// Takes note of a batch that is in the log with `base_offset` as its first; nothing is checked any more. Returns the
+    /// transaction that it ended.
+    pub fn appended(&mut self, batch: &ProducerBatch, base_offset: Offset, now: Timestamp) -> Option<CompletedTxn> {
+        if batch.control && batch.marker.is_none() {
+            // All that it ended was removed by compaction.
+            return None;
+        }
+        let completed = self.completed_by(batch, base_offset);
         let known = self.by_id.entry(batch.producer_id).or_insert_with(|| Producer::new(batch.epoch));
         if known.epoch != batch.epoch {
             known.epoch = batch.epoch;
@@ -175,9 +246,12 @@ impl Producers {
         }
         known.last_seen = now;
         known.timestamp = batch.max_timestamp;
-        if batch.control {
-            // A marker has no sequence; it ends the transaction.
-            known.transaction_start = None;
+        if let Some(marker) = batch.marker {
+            // It has no sequence.
+            known.coordinator_epoch = marker.coordinator_epoch;
+            if let Some(start) = known.transaction_start.take() {
+                self.open.remove(&start);
+            }
         } else {
             if known.batches.len() == BATCHES_REMEMBERED {
                 known.batches.remove(0);
@@ -190,11 +264,13 @@ impl Producers {
             });
             if batch.transactional && known.transaction_start.is_none() {
                 known.transaction_start = Some(base_offset);
+                self.open.insert(base_offset, batch.producer_id);
             }
         }
         if self.by_id.len() > PRODUCERS_MAX {
             self.evict();
         }
+        completed
     }
 
     /// Forgets producers not heard of for `expiration_ms`, but for those in a transaction.
@@ -204,7 +280,7 @@ impl Producers {
 
     /// Where the oldest open transaction begins.
     pub fn first_transaction(&self) -> Option<Offset> {
-        self.by_id.values().filter_map(|producer| producer.transaction_start).min()
+        self.open.first_key_value().map(|(start, _)| *start)
     }
 
     /// Forgets the eighth longest silent, so that it is rarely called.
@@ -258,7 +334,13 @@ mod tests {
             max_timestamp: Timestamp(1000 + i64::from(first_sequence)),
             transactional: false,
             control: false,
+            marker: None,
         }
+    }
+
+    fn marker(id: i64, epoch: i16, committed: bool, coordinator_epoch: i32) -> ProducerBatch {
+        let marker = Some(EndTransactionMarker { committed, coordinator_epoch });
+        ProducerBatch { transactional: true, control: true, marker, ..batch(id, epoch, -1, 1) }
     }
 
     /// A log that has only offsets: appends what is fit to be appended.
@@ -283,6 +365,7 @@ mod tests {
                 Err(ProducerError::InvalidEpoch { .. }) => Err('e'),
                 Err(ProducerError::OutOfOrderSequence { .. }) => Err('s'),
                 Err(ProducerError::OutsideTransaction { .. }) => Err('t'),
+                Err(ProducerError::CoordinatorFenced { .. }) => Err('c'),
             }
         }
     }
@@ -359,10 +442,80 @@ mod tests {
         log.now = 2 * DAY_MS;
         log.producers.expire(Timestamp(log.now), DAY_MS);
         assert_eq!(log.producers.len(), 1, "an open transaction does not expire");
-        let marker = ProducerBatch { control: true, ..transactional(-1, 1) };
-        log.producers.appended(&marker, Offset(3), Timestamp(log.now));
+        let emptied = ProducerBatch { marker: None, ..marker(1, 0, true, 0) };
+        assert_eq!(log.producers.appended(&emptied, Offset(3), Timestamp(log.now)), None);
+        assert_eq!(log.producers.first_transaction(), Some(Offset(0)));
+        log.producers.appended(&marker(1, 0, true, 0), Offset(3), Timestamp(log.now));
         assert_eq!(log.producers.first_transaction(), None);
         log.end = 4;
         assert_eq!(log.send(batch(1, 0, 3, 1)), Ok(4), "a marker takes no sequence");
+    }
+
+    #[test]
+    fn markers_end_transactions_and_know_what_is_stable_after_them() {
+        let mut producers = Producers::default();
+        let transactional = |id, first| ProducerBatch { transactional: true, ..batch(id, 0, first, 2) };
+        for (id, base) in [(1, 10), (2, 12), (3, 14)] {
+            assert_eq!(producers.appended(&transactional(id, 0), Offset(base), Timestamp(0)), None);
+        }
+        let aborted = |id, first, last, stable| AbortedTxn {
+            producer_id: ProducerId(id),
+            first_offset: Offset(first),
+            last_offset: Offset(last),
+            last_stable_offset: Offset(stable),
+        };
+        assert_eq!(producers.aborted_by(&marker(2, 0, false, 7), Offset(16)), Some(aborted(2, 12, 16, 10)));
+        assert_eq!(producers.aborted_by(&marker(1, 0, false, 7), Offset(16)), Some(aborted(1, 10, 16, 12)));
+        assert_eq!(producers.aborted_by(&marker(1, 0, true, 7), Offset(16)), None, "it is committed");
+        assert_eq!(producers.aborted_by(&marker(9, 0, false, 7), Offset(16)), None, "nobody knows this one");
+        let completed = producers.appended(&marker(1, 0, true, 7), Offset(16), Timestamp(0)).unwrap();
+        assert_eq!(
+            (completed.first_offset, completed.last_offset, completed.committed),
+            (Offset(10), Offset(16), true)
+        );
+        assert_eq!(producers.first_transaction(), Some(Offset(12)));
+        assert_eq!(producers.producer(ProducerId(1)).unwrap().coordinator_epoch, 7);
+        assert_eq!(producers.appended(&marker(1, 0, false, 7), Offset(17), Timestamp(0)), None, "it ends nothing");
+        producers.appended(&marker(2, 1, false, 7), Offset(18), Timestamp(0)).unwrap();
+        assert_eq!(producers.aborted_by(&marker(3, 0, false, 7), Offset(19)), Some(aborted(3, 14, 19, 20)));
+        let bumped = producers.producer(ProducerId(2)).unwrap();
+        assert!(bumped.epoch == ProducerEpoch(1) && bumped.batches.is_empty(), "a new epoch begins at sequence 0");
+    }
+
+    #[test]
+    fn markers_are_fenced_by_both_epochs() {
+        let end = |epoch, coordinator_epoch, transaction_version| TransactionEnd {
+            producer_id: ProducerId(1),
+            producer_epoch: ProducerEpoch(epoch),
+            marker: EndTransactionMarker { committed: false, coordinator_epoch },
+            transaction_version,
+        };
+        let mut log = Partition::default();
+        let begin = |epoch| ProducerBatch { transactional: true, ..batch(1, epoch, 0, 1) };
+        log.send(begin(3)).unwrap();
+        let mut producers = log.producers;
+        let check = |producers: &Producers, epoch, coordinator_epoch, transaction_version| match producers.check_end(
+            &end(epoch, coordinator_epoch, transaction_version),
+            Timestamp(0),
+            DAY_MS,
+        ) {
+            Ok(()) => '-',
+            Err(ProducerError::InvalidEpoch { .. }) => 'e',
+            Err(ProducerError::CoordinatorFenced { .. }) => 'c',
+            Err(_) => '?',
+        };
+        assert_eq!(check(&producers, 2, 5, 1), 'e');
+        assert_eq!(check(&producers, 3, 5, 1), '-');
+        assert_eq!(check(&producers, 4, 5, 1), '-');
+        assert_eq!(check(&producers, 3, 5, 2), 'e', "the epoch of the records, which is still the transaction's");
+        assert_eq!(check(&producers, 4, 5, 2), '-');
+        producers.appended(&marker(1, 4, false, 5), Offset(1), Timestamp(0));
+        assert_eq!(check(&producers, 4, 5, 2), '-', "it came before and was not heard of");
+        assert_eq!(check(&producers, 3, 5, 2), 'e');
+        assert_eq!(check(&producers, 4, 4, 2), 'c');
+        assert_eq!(check(&producers, 4, 6, 2), '-');
+        producers.appended(&begin(i16::MAX), Offset(2), Timestamp(0));
+        assert_eq!(check(&producers, i16::MAX, 6, 2), '-', "there is no epoch above");
+        assert_eq!(check(&Producers::default(), 0, 0, 2), '-', "an unknown producer");
     }
 }

@@ -9,8 +9,13 @@
 //! After a flush that failed, what was checked is written anew as well: the kernel takes it for clean, and a flush that succeeds
 //! says nothing about it.
 
-use std::{borrow::Borrow, collections::BTreeSet, path::Path};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
+use bytes::Bytes;
 use felice_protocol::record::BatchHeader;
 
 use super::{
@@ -18,10 +23,11 @@ use super::{
     config::LogConfig,
     epochs::{self, LeaderEpochs},
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
-    producers::{ProducerBatch, Producers},
+    producers::Producers,
     progress::{Bench, Progress},
     segment::{Batches, IndexPace, Segment},
     snapshot,
+    transactions::{MARKER_MAX, producer_batch},
 };
 use crate::{
     env::{
@@ -73,8 +79,17 @@ pub(super) struct Loaded {
     pub log_end: Offset,
     pub epochs: LeaderEpochs,
     pub producers: Producers,
+    /// As [`Replayed::ended`].
+    pub ended: BTreeMap<Offset, Offset>,
     pub pace: IndexPace,
     pub recovered: Recovered,
+}
+
+/// Producer state, and what bringing it up to the log's end has shown.
+pub(super) struct Replayed {
+    pub producers: Producers,
+    /// Transactions that ended since the snapshot: their first offsets, and those of their markers.
+    pub ended: BTreeMap<Offset, Offset>,
 }
 
 pub(super) fn load(
@@ -104,6 +119,7 @@ pub(super) fn load(
         epochs: LeaderEpochs::default(),
         recovered: Recovered::default(),
         pace: IndexPace::default(),
+        first_marker: None,
     };
     let epochs_known = loader.read_epochs()?;
     let (mut segments, mut log_end) = loader.load_segments(logs, start)?;
@@ -122,14 +138,21 @@ pub(super) fn load(
         loader.rebuild_epochs(&segments)?;
     }
     loader.epochs.truncate_start(log_start);
-    let producers = load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, now)?;
+    let rebuild = loader.first_marker;
+    let Replayed { producers, ended } =
+        load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, rebuild, now)?;
+    if rebuild.is_some() {
+        // Nothing else flushes what belongs to a closed segment, and a missing entry would not be noticed.
+        segments.iter().try_for_each(|segment| segment.aborted.sync())?;
+        files::sync_dir(&**disk, dir)?;
+    }
     if listing.flush_failed {
         files::forget_flush_failure(&**disk, dir)?;
     }
     loader.recovered.segments = segments.len();
     loader.recovered.producers = producers.len();
     let Loader { epochs, recovered, pace, .. } = loader;
-    Ok(Loaded { segments, log_start, log_end, epochs, producers, pace, recovered })
+    Ok(Loaded { segments, log_start, log_end, epochs, producers, ended, pace, recovered })
 }
 
 /// Removes what an interrupted deletion or write left behind, and indexes without a log.
@@ -169,6 +192,8 @@ struct Loader<'a> {
     epochs: LeaderEpochs,
     recovered: Recovered,
     pace: IndexPace,
+    /// The base of the first segment without its transaction index, which has markers to make it from.
+    first_marker: Option<Offset>,
 }
 
 /// How far a segment is good.
@@ -222,6 +247,7 @@ impl Loader<'_> {
                 return self.cut(segments, log_end, 0, why, bases.get(at..).unwrap_or_default());
             }
             self.epochs.truncate_end(*base);
+            segment.aborted.clear()?;
             let checked = self.check(&segment, start.recovery_point, next.copied())?;
             end = Some(checked.end);
             let (size, rest) = (segment.size(), bases.get(at + 1..).unwrap_or_default());
@@ -309,6 +335,9 @@ impl Loader<'_> {
                 Err(error) if !error.is_disk_full() => return Err(error),
                 _ => {}
             }
+            if header.is_control() && recovery_point < Offset(i64::MAX) {
+                self.first_marker.get_or_insert(segment.base);
+            }
             note_epoch(&mut self.epochs, &header);
             end = Offset(header.next_offset());
         }
@@ -328,20 +357,24 @@ impl Loader<'_> {
 
 /// Producer state as of `log_end`: the newest good snapshot, brought up to there. Snapshots beyond it, and those without
 /// a segment but for the newest, are removed for good: once the log has grown past them again, they would be of another log.
+///
+/// The segments from `rebuild` on have empty transaction indexes, which are made anew: a snapshot is used from before them.
 pub(super) fn load_producers<S: Borrow<Segment>>(
     disk: &dyn Disk,
     dir: &Path,
     segments: &[S],
     snapshots: &[Offset],
     log_end: Offset,
+    rebuild: Option<Offset>,
     now: Timestamp,
-) -> Result<Producers, LogError> {
+) -> Result<Replayed, LogError> {
     let bases: BTreeSet<Offset> = segments.iter().map(|segment| segment.borrow().base).collect();
+    let newest = rebuild.map_or(log_end, |rebuild| rebuild.min(log_end));
     let mut found = None;
     let mut removed = false;
     for offset in snapshots.iter().rev() {
         let path = files::segment_file(dir, *offset, SNAPSHOT_SUFFIX);
-        if found.is_none() && *offset <= log_end {
+        if found.is_none() && *offset <= newest {
             let content = files::read_whole(disk, &path)?.unwrap_or_default();
             if let Ok(producers) = snapshot::decode(&content, now) {
                 found = Some((*offset, producers));
@@ -356,28 +389,50 @@ pub(super) fn load_producers<S: Borrow<Segment>>(
     if removed {
         files::sync_dir(disk, dir)?;
     }
-    let (from, mut producers) = found.unwrap_or_default();
+    let (from, producers) = found.unwrap_or_default();
+    let mut replayed = Replayed { producers, ended: BTreeMap::new() };
     if from == log_end {
-        return Ok(producers);
+        return Ok(replayed);
     }
     let mut buffer = vec![0; SCAN_SIZE];
     let first = segments.partition_point(|segment| segment.borrow().base <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default().iter().map(Borrow::borrow) {
-        let end = segment.size();
-        let position = match segment.locate(from, end) {
-            Ok(Some((position, _))) => position,
-            // Damage is told to whoever reads there.
-            Ok(None) | Err(LogError::Corrupt { .. }) => continue,
-            Err(error) => return Err(error),
-        };
-        let mut batches = Batches::new(segment, position, end, &mut buffer);
-        while let Some((_, header)) = next_intact(&mut batches)? {
-            if let Some(batch) = ProducerBatch::of(&header) {
-                producers.appended(&batch, Offset(header.base_offset), now);
-            }
+        let is_indexed = rebuild.is_none_or(|rebuild| segment.base < rebuild);
+        replay(segment, from, is_indexed, &mut replayed, &mut buffer, now)?;
+    }
+    Ok(replayed)
+}
+
+/// Brings producer state up to the end of a segment, from the batch on that `from` lies in.
+fn replay(
+    segment: &Segment,
+    from: Offset,
+    is_indexed: bool,
+    replayed: &mut Replayed,
+    buffer: &mut [u8],
+    now: Timestamp,
+) -> Result<(), LogError> {
+    let end = segment.size();
+    let position = match segment.locate(from, end) {
+        Ok(Some((position, _))) => position,
+        // Damage is told to whoever reads there.
+        Ok(None) | Err(LogError::Corrupt { .. }) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let mut batches = Batches::new(segment, position, end, buffer);
+    while let Some((position, header)) = next_intact(&mut batches)? {
+        let is_marker = header.is_control() && header.size() <= MARKER_MAX;
+        let body = if is_marker { segment.batch_bytes(position, &header)? } else { Bytes::new() };
+        let Some(batch) = producer_batch(&header, &body) else { continue };
+        let base = Offset(header.base_offset);
+        if !is_indexed && let Some(aborted) = replayed.producers.aborted_by(&batch, base) {
+            segment.aborted.append(&aborted)?;
+        }
+        if let Some(completed) = replayed.producers.appended(&batch, base, now) {
+            replayed.ended.insert(completed.first_offset, completed.last_offset);
         }
     }
-    Ok(producers)
+    Ok(())
 }
 
 /// The next batch; damage below the recovery point ends a segment here and is told to whoever reads there.

@@ -1,4 +1,4 @@
-//! One segment: a `.log` file of record batches and its two indexes.
+//! One segment: a `.log` file of record batches and its indexes.
 //!
 //! Readers need no lock: `size` is raised after the bytes are in the file, and nobody reads beyond it. Only the
 //! holder of the partition's append lock calls `append`.
@@ -19,8 +19,9 @@ use felice_protocol::{
 use parking_lot::Mutex;
 
 use super::{
-    files::{self, CLEANED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX},
+    files::{self, CLEANED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
     index::{Entry, Index, OffsetEntry, TimeEntry},
+    transactions::TransactionIndex,
 };
 use crate::{
     env::{
@@ -50,6 +51,7 @@ pub(super) struct Segment {
     size: AtomicU64,
     pub offsets: Index<OffsetEntry>,
     pub times: Index<TimeEntry>,
+    pub aborted: TransactionIndex,
     /// The largest timestamp in here and the first batch that has it.
     largest: Mutex<Option<TimestampOffset>>,
 }
@@ -86,6 +88,7 @@ impl Segment {
     fn create_as(disk: &SharedDisk, name: impl Fn(&str) -> PathBuf, base: Offset) -> Result<Segment, LogError> {
         let offsets = Index::create(disk, name(INDEX_SUFFIX))?;
         let times = Index::create(disk, name(TIME_INDEX_SUFFIX))?;
+        let aborted = TransactionIndex::create(disk, name(TXN_INDEX_SUFFIX), base)?;
         let path = name(LOG_SUFFIX);
         let file = files::open_pooled(disk, &path, OpenMode::OrCreate)?;
         if let Err(error) = files::truncate(&file, &path, 0) {
@@ -102,6 +105,7 @@ impl Segment {
             size: AtomicU64::new(0),
             offsets,
             times,
+            aborted,
             largest: Mutex::new(None),
         })
     }
@@ -133,6 +137,7 @@ impl Segment {
             size: AtomicU64::new(size),
             offsets,
             times,
+            aborted: TransactionIndex::open(disk, files::segment_file(dir, base, TXN_INDEX_SUFFIX), base),
             largest: Mutex::new(largest),
         };
         Ok((segment, damaged))
@@ -225,6 +230,7 @@ impl Segment {
             if indexes {
                 self.offsets.sync()?;
                 self.times.sync()?;
+                self.aborted.sync()?;
             }
             Ok(())
         };
@@ -281,6 +287,7 @@ impl Segment {
             });
         }
         self.times.cut(|entry| self.base.plus(i64::from(entry.relative_offset)) < end)?;
+        self.aborted.cut(end)?;
         // No batch before the last one that is indexed is later than what the time index says.
         let mut largest = self.times.last().map(|last| TimestampOffset {
             timestamp: Timestamp(last.timestamp),
@@ -303,18 +310,20 @@ impl Segment {
         self.file.retire();
         self.offsets.retire();
         self.times.retire();
+        self.aborted.retire();
     }
 
     pub fn is_retired(&self) -> bool {
         self.file.is_retired()
     }
 
-    /// Retires the segment and removes the three files.
+    /// Retires the segment and removes its files.
     pub fn remove(&self) -> Result<(), LogError> {
         self.retire();
         files::remove(&*self.disk, &self.path)?;
         files::remove(&*self.disk, self.offsets.path())?;
-        files::remove(&*self.disk, self.times.path())
+        files::remove(&*self.disk, self.times.path())?;
+        files::remove(&*self.disk, self.aborted.path())
     }
 
     /// Whether `offset` can be told relative to the base in four bytes, as Kafka's signed ones.

@@ -7,7 +7,8 @@
 //! The CRC-32C covers everything after it. Kafka keeps only the last batch of each producer, so a retry of an
 //! earlier one right after a restart is out of order there. We append the others behind Kafka's entries, where its
 //! readers do not look: a count, and for each earlier batch `id i64, last sequence i32, last offset i64, offset
-//! delta i32, timestamp i64`, oldest first.
+//! delta i32, timestamp i64`, oldest first. The last batch is among them where a transaction marker came after it: the
+//! timestamp in Kafka's entry is the marker's then.
 
 use bytes::{Buf, BufMut};
 use felice_protocol::record::NO_SEQUENCE;
@@ -41,7 +42,7 @@ pub fn encode(producers: &Producers) -> Vec<u8> {
     let mut earlier = 0;
     for (id, producer) in &sorted {
         let last = producer.batches.last();
-        earlier += producer.batches.len().saturating_sub(1);
+        earlier += behind(producer).len();
         out.put_i64(id.0);
         out.put_i16(producer.epoch.0);
         out.put_i32(last.map_or(NO_SEQUENCE, |batch| batch.last_sequence));
@@ -53,7 +54,7 @@ pub fn encode(producers: &Producers) -> Vec<u8> {
     }
     out.put_i32(earlier as i32);
     for (id, producer) in &sorted {
-        for batch in producer.batches.iter().rev().skip(1).rev() {
+        for batch in behind(producer) {
             out.put_i64(id.0);
             out.put_i32(batch.last_sequence);
             out.put_i64(batch.last_offset.0);
@@ -64,6 +65,14 @@ pub fn encode(producers: &Producers) -> Vec<u8> {
     let crc = crc32c::crc32c(&out[ENTRIES_AT..]);
     out[CRC_AT..ENTRIES_AT].copy_from_slice(&crc.to_be_bytes());
     out
+}
+
+/// The batches that Kafka's entry does not tell all of.
+fn behind(producer: &Producer) -> &[WrittenBatch] {
+    match producer.batches.split_last() {
+        Some((last, earlier)) if last.timestamp == producer.timestamp => earlier,
+        _ => &producer.batches,
+    }
 }
 
 /// Reads a snapshot, ours or Kafka's. Every producer counts as heard of at `now`.
@@ -98,14 +107,17 @@ pub fn decode(content: &[u8], now: Timestamp) -> Result<Producers, SnapshotError
         producer.coordinator_epoch = entry.get_i32();
         producer.transaction_start = Some(Offset(entry.get_i64())).filter(|offset| offset.0 >= 0);
         producer.last_seen = now;
+        let mut timestamp = producer.timestamp;
         while let Some((_, batch)) = next_earlier.filter(|(of, _)| *of == id) {
-            if producer.batches.len() < BATCHES_REMEMBERED - 1 {
+            if batch.last_offset.0 == last_offset {
+                timestamp = batch.timestamp;
+            } else if producer.batches.len() < BATCHES_REMEMBERED - 1 {
                 producer.batches.push(batch);
             }
             next_earlier = earlier.next();
         }
         if last_offset >= 0 {
-            let (last_offset, timestamp) = (Offset(last_offset), producer.timestamp);
+            let last_offset = Offset(last_offset);
             producer.batches.push(WrittenBatch { last_sequence, last_offset, offset_delta, timestamp });
         }
         producers.insert(id, producer);
@@ -123,7 +135,7 @@ fn entries<'a>(input: &mut &'a [u8], size: usize) -> Result<&'a [u8], SnapshotEr
 
 #[cfg(test)]
 mod tests {
-    use felice_protocol::record::increment_sequence;
+    use felice_protocol::record::{EndTransactionMarker, increment_sequence};
 
     use super::{super::producers::ProducerBatch, *};
 
@@ -140,10 +152,24 @@ mod tests {
                     max_timestamp: Timestamp(1000 + i64::from(sequence)),
                     transactional: id == 3,
                     control: false,
+                    marker: None,
                 };
                 producers.appended(&batch, Offset(i64::from(sequence) * 10), Timestamp(5));
             }
         }
+        let marker = Some(EndTransactionMarker { committed: true, coordinator_epoch: 9 });
+        let batch = ProducerBatch {
+            producer_id: ProducerId(3),
+            epoch: ProducerEpoch(3),
+            first_sequence: NO_SEQUENCE,
+            last_sequence: NO_SEQUENCE,
+            last_offset_delta: 0,
+            max_timestamp: Timestamp(2000),
+            transactional: true,
+            control: true,
+            marker,
+        };
+        producers.appended(&batch, Offset(8000), Timestamp(5));
         producers
     }
 
@@ -153,6 +179,8 @@ mod tests {
         let decoded = decode(&encode(&producers), Timestamp(5)).unwrap();
         assert_eq!(decoded.sorted(), producers.sorted());
         assert_eq!(decoded.producer(ProducerId(700)).unwrap().batches.len(), BATCHES_REMEMBERED);
+        let marked = decoded.producer(ProducerId(3)).unwrap();
+        assert_eq!((marked.timestamp.0, marked.batches.last().unwrap().timestamp.0), (2000, 1002));
         assert_eq!(decode(&encode(&Producers::default()), Timestamp(5)).unwrap().len(), 0);
     }
 

@@ -2,8 +2,9 @@
 
 mod compaction;
 mod crash;
-mod retention;
 mod opening;
+mod retention;
+mod transactions;
 mod truncation;
 
 use std::{

@@ -10,7 +10,10 @@
 //! cut is not appended to, a new segment is. (The kernel zeroes the rest of the page that is cut, so that a peer may
 //! see zeroes where a batch was. Consumers read below the high watermark, where nothing is cut; a follower checks the CRC.)
 
-use std::sync::{Arc, atomic::Ordering};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     files::{self, LogError, SNAPSHOT_SUFFIX},
@@ -140,6 +143,7 @@ impl Log {
     fn disturb(&self, end: Offset, change: impl FnOnce() -> Result<(), LogError>) -> Result<(), LogError> {
         self.truncations.fetch_add(1, Ordering::SeqCst);
         self.flushed.fetch_min(end.0, Ordering::AcqRel);
+        self.recovery_point.fetch_min(end.0, Ordering::AcqRel);
         self.log_end.store(end.0, Ordering::Release);
         let result = change();
         if result.is_err() {
@@ -176,7 +180,9 @@ impl Log {
         }
         if !planted(Fault::KeepProducers) {
             let snapshots = files::list(&*self.disk, &self.dir)?.snapshots;
-            appender.producers = recovery::load_producers(&*self.disk, &self.dir, &kept, &snapshots, end, now)?;
+            let replayed = recovery::load_producers(&*self.disk, &self.dir, &kept, &snapshots, end, None, now)?;
+            self.stability.reset(replayed.producers.first_transaction(), replayed.ended);
+            appender.producers = replayed.producers;
         }
         self.begin_segment(appender, kept, end, now)?;
         self.epochs_dirty.store(true, Ordering::Release);
@@ -203,6 +209,7 @@ impl Log {
             self.remove_segments(1)?;
             self.remove_segments(0)?;
             appender.producers = Producers::default();
+            self.stability.reset(None, BTreeMap::new());
             self.begin_segment(appender, Vec::new(), offset, now)?;
             // No later segment may outlive it: nobody could tell that the log did not begin there.
             files::sync_dir(&*self.disk, &self.dir)?;

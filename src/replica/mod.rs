@@ -20,7 +20,7 @@ pub use delete_records::{DeleteBefore, DeleteRecordsError};
 pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use machine::{Awaited, Became, Demands, LogEnds, Replica};
 pub use manager::{Replicas, ReplicasConfig, StartError};
-pub use partition::{AppendError, Appended, NotSafe, Partition, Pending, TopicSettings};
+pub use partition::{AppendError, Appended, Isolation, NotSafe, Partition, Pending, TopicSettings};
 pub use position::Position;
 pub use rules::{Acks, EpochEnd, EpochMismatch, Leadership, Lineage, Truncation, lineage, truncation};
 pub use scalars::{AtRest, Scalars};

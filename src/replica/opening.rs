@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Partition, Scalars, partition::log_ends, recovering::display_bytes, scalars::AtRest};
+use super::{Isolation, Partition, Scalars, partition::log_ends, recovering::display_bytes, scalars::AtRest};
 use crate::{
     log::{Log, LogError, LogSlice, ReadError, Recovered},
     model::{LeaderEpoch, Offset, Timestamp, Uuid},
@@ -91,6 +91,7 @@ impl Partition {
             size: log.size(),
             segments: u32::try_from(log.segment_bases().len()).unwrap_or(u32::MAX),
             oldest_timestamp: log.oldest_timestamp().unwrap_or(Timestamp::NONE),
+            first_undecided: log.first_undecided(high_watermark),
         };
         Ok(Some((scalars, at_rest)))
     }
@@ -109,25 +110,50 @@ impl Partition {
         self.slot.opened().map_or_else(|| self.replica.lock().ends().log_end, |log| log.log_end())
     }
 
-    /// Whole batches from the one that contains `from`, below the high watermark; in memory where they are few, and at most
-    /// `memory_max` bytes.
+    /// Where the oldest transaction begins that is undecided as seen from this high watermark, else that.
+    pub fn last_stable_offset(&self, high_watermark: Offset) -> Offset {
+        if let Some(at_rest) = self.unopened() {
+            let first_undecided = at_rest.first_undecided.map(|offset| offset.max(self.log_start()));
+            return first_undecided.map_or(high_watermark, |offset| offset.min(high_watermark));
+        }
+        // Where it cannot be opened, nothing can be read either.
+        self.log().map_or_else(|_| self.log_start().min(high_watermark), |log| log.last_stable_offset(high_watermark))
+    }
+
+    /// Where reading ends.
+    pub fn readable_end(&self, isolation: Isolation) -> Offset {
+        let high_watermark = self.high_watermark();
+        match isolation {
+            Isolation::ReadUncommitted => high_watermark,
+            Isolation::ReadCommitted => self.last_stable_offset(high_watermark),
+        }
+    }
+
+    /// Whole batches from the one that contains `from`, below `until`, which is at most what is readable under this isolation; in
+    /// memory where they are few, and at most `memory_max` bytes.
     pub fn read(
         &self,
         from: Offset,
         max_bytes: usize,
+        until: Offset,
         at_least_one: bool,
         memory_max: usize,
+        isolation: Isolation,
     ) -> Result<LogSlice, ReadError> {
         if let Some(at_rest) = self.unopened() {
             let (log_start, log_end) = (self.log_start(), at_rest.log_end);
             if from < log_start || from > log_end {
                 return Err(ReadError::OutOfRange { asked: from, log_start, log_end });
             }
-            if from >= self.high_watermark() {
+            if from >= until {
                 return Ok(LogSlice::empty(from));
             }
         }
-        self.log()?.slice(from, max_bytes, self.high_watermark(), at_least_one, memory_max)
+        let log = self.log()?;
+        match isolation {
+            Isolation::ReadUncommitted => log.slice(from, max_bytes, until, at_least_one, memory_max),
+            Isolation::ReadCommitted => log.slice_committed(from, max_bytes, until, at_least_one, memory_max),
+        }
     }
 
     /// Where the largest leader epoch up to `asked` ends.
@@ -269,11 +295,35 @@ mod tests {
         partition.append(&records(count), Acks::Leader, 12, Timestamp(1_000))
     }
 
+    fn read(partition: &Partition, from: Offset) -> Result<LogSlice, ReadError> {
+        let until = partition.high_watermark();
+        partition.read(from, 1 << 20, until, true, 1 << 20, Isolation::ReadUncommitted)
+    }
+
     fn closed_with(setting: &Setting, count: usize) -> (Scalars, AtRest) {
         let partition = setting.partition(None, 3);
         append(&partition, count).unwrap();
         partition.flush().unwrap();
         partition.shut().unwrap().unwrap()
+    }
+
+    #[test]
+    fn an_open_transaction_is_known_at_rest() {
+        let setting = Setting::new();
+        let partition = setting.partition(None, 3);
+        append(&partition, 2).unwrap();
+        let batch = BatchBuilder::new(Codec::None).producer(7, 0, 0).transactional().record(0, None, Some(b"v"));
+        partition.append(&batch.build(), Acks::Leader, 9, Timestamp(0)).unwrap();
+        let ends = |partition: &Partition| {
+            [Isolation::ReadUncommitted, Isolation::ReadCommitted].map(|isolation| partition.readable_end(isolation).0)
+        };
+        assert_eq!(ends(&partition), [3, 2]);
+        let left = partition.shut().unwrap().unwrap();
+        let partition = setting.partition(Some(left), 3);
+        let calls = setting.count();
+        assert_eq!((ends(&partition), calls.load(Ordering::SeqCst)), ([3, 2], 0));
+        assert_eq!(read(&partition, Offset(2)).unwrap().next_offset, Offset(3));
+        assert_eq!(ends(&partition), [3, 2], "now that it is open");
     }
 
     #[test]
@@ -284,9 +334,10 @@ mod tests {
         let calls = setting.count();
         assert_eq!((partition.log_start(), partition.high_watermark()), (Offset(0), Offset(5)));
         assert_eq!(partition.log_end(), Offset(5));
-        assert!(partition.read(Offset(5), 1 << 20, true, 1 << 20).unwrap().records.is_empty());
+        assert_eq!(partition.readable_end(Isolation::ReadCommitted), Offset(5));
+        assert!(read(&partition, Offset(5)).unwrap().records.is_empty());
         for beyond in [-1, 6] {
-            let refused = partition.read(Offset(beyond), 1 << 20, true, 1 << 20);
+            let refused = read(&partition, Offset(beyond));
             assert!(matches!(refused, Err(ReadError::OutOfRange { .. })));
         }
         assert_eq!(partition.end_of_epoch(LeaderEpoch(3)).unwrap(), Some((LeaderEpoch(3), Offset(5))));
@@ -295,8 +346,7 @@ mod tests {
         assert_eq!(partition.shut().unwrap(), None, "what is stored of it still holds");
         assert_eq!(calls.load(Ordering::SeqCst), 0);
 
-        let read = partition.read(Offset(2), 1 << 20, true, 1 << 20).unwrap();
-        assert_eq!(read.next_offset, Offset(5));
+        assert_eq!(read(&partition, Offset(2)).unwrap().next_offset, Offset(5));
         assert!(calls.load(Ordering::SeqCst) > 0 && partition.known_at_rest().is_none());
         assert_eq!(partition.end_of_epoch(LeaderEpoch(3)).unwrap(), Some((LeaderEpoch(3), Offset(5))));
         assert_eq!(append(&partition, 1).unwrap().base_offset, Offset(5));
@@ -328,8 +378,8 @@ mod tests {
             _ => Answer::Proceed,
         });
         assert!(matches!(append(&partition, 1), Err(AppendError::Log(_))));
-        assert!(partition.read(Offset(0), 1 << 20, true, 1 << 20).is_err());
-        assert!(partition.read(Offset(5), 1 << 20, true, 1 << 20).is_ok(), "nothing is there to read");
+        assert!(read(&partition, Offset(0)).is_err());
+        assert!(read(&partition, Offset(5)).is_ok(), "nothing is there to read");
         setting.disk.clear_plan();
         assert_eq!(append(&partition, 1).unwrap().base_offset, Offset(5));
     }
@@ -341,7 +391,7 @@ mod tests {
         let partition = setting.partition(Some(left), 3);
         let renamed = partition.delete(Uuid([1; 16])).unwrap();
         assert!(setting.disk.list(Path::new("/data")).unwrap() == [renamed]);
-        assert!(partition.read(Offset(0), 1 << 20, true, 1 << 20).is_err());
+        assert!(read(&partition, Offset(0)).is_err());
         assert_eq!(setting.disk.list(Path::new("/data")).unwrap().len(), 1, "no new folder was made");
     }
 

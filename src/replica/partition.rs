@@ -27,12 +27,15 @@ use super::{
     watch::{Watch, Watchers},
 };
 use crate::{
-    log::{self, Log, LogConfig, LogError, TimestampedOffset},
+    log::{self, Log, LogConfig, LogError, TimestampedOffset, TransactionEnd},
     model::{LeaderEpoch, NodeId, Offset, Timestamp, TopicIdPartition, TopicPartition},
 };
 
 /// When a flush is tried again that failed for want of a descriptor or of space.
 const FLUSH_RETRY: Duration = Duration::from_secs(1);
+
+/// About what a transaction marker takes, in bytes.
+const MARKER_SIZE: u64 = 78;
 
 /// A topic's settings as its partitions obey them.
 #[derive(Debug, Clone)]
@@ -113,6 +116,26 @@ pub enum NotSafe {
     NotLeader,
     #[error("the disk failed")]
     Storage,
+}
+
+/// How far a client may read (KIP-98).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// To the high watermark.
+    ReadUncommitted,
+    /// To the last stable offset; the reader is told which transactions were aborted.
+    ReadCommitted,
+}
+
+impl Isolation {
+    /// As requests have it; `None` for numbers without a meaning.
+    pub fn from_wire(isolation_level: i8) -> Option<Isolation> {
+        match isolation_level {
+            0 => Some(Isolation::ReadUncommitted),
+            1 => Some(Isolation::ReadCommitted),
+            _ => None,
+        }
+    }
 }
 
 /// A partition of which this broker has the log: the rules are [`Replica`]'s, and here are the bytes, the locks and who
@@ -215,7 +238,7 @@ impl Partition {
         self.leadership.load().check_leader_epoch(asked)
     }
 
-    /// What consumers may read ends here.
+    /// What consumers may read ends here, or at the last stable offset.
     pub fn high_watermark(&self) -> Offset {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
@@ -257,6 +280,51 @@ impl Partition {
         let resets = self.slot.resets();
         let log = self.log().map_err(log::AppendError::from);
         let appended = log.and_then(|log| Ok((log.append_as_leader(&checked, leadership.leader_epoch, now)?, log)));
+        let (appended, awaited) = self.publish_append(appended, size, acks, &settings)?;
+        let log_append_time = match settings.timestamp_type {
+            // As Kafka answers: what is remembered of the original, whichever clock that was.
+            _ if appended.duplicate => appended.log_append_time,
+            TimestampType::LogAppendTime => now,
+            TimestampType::CreateTime => Timestamp::NONE,
+        };
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            log_append_time,
+            log_start: appended.log_start_offset,
+            wait_for: awaited.map(|awaited| Pending { awaited, leader_epoch: leadership.leader_epoch, resets }),
+        })
+    }
+
+    /// Ends a producer's transaction here, at the word of the transaction's coordinator. As safe as `acks=all`.
+    pub fn append_marker(self: &Arc<Self>, end: &TransactionEnd, now: Timestamp) -> Result<Appended, AppendError> {
+        let leadership = self.leadership.load();
+        if self.is_closed() || !leadership.is_led_by(self.node) {
+            return Err(AppendError::NotLeader);
+        }
+        let settings = self.settings.load();
+        if !leadership.has_enough_in_sync(settings.min_insync_replicas) {
+            return Err(AppendError::NotEnoughReplicas(settings.min_insync_replicas));
+        }
+        let resets = self.slot.resets();
+        let log = self.log().map_err(log::AppendError::from);
+        let appended = log.and_then(|log| Ok((log.append_marker(end, leadership.leader_epoch, now)?, log)));
+        let (appended, awaited) = self.publish_append(appended, MARKER_SIZE, Acks::All, &settings)?;
+        Ok(Appended {
+            base_offset: appended.base_offset,
+            log_append_time: Timestamp::NONE,
+            log_start: appended.log_start_offset,
+            wait_for: awaited.map(|awaited| Pending { awaited, leader_epoch: leadership.leader_epoch, resets }),
+        })
+    }
+
+    /// Tells everyone whom it concerns of a batch of `size` bytes that was appended, and what its producer has to wait for.
+    fn publish_append(
+        self: &Arc<Self>,
+        appended: Result<(log::Appended, Arc<Log>), log::AppendError>,
+        size: u64,
+        acks: Acks,
+        settings: &TopicSettings,
+    ) -> Result<(log::Appended, Option<Awaited>), AppendError> {
         self.report_disk(&appended);
         let (appended, log) = appended?;
         let end = appended.last_offset.plus(1);
@@ -273,18 +341,7 @@ impl Partition {
             replica.note_log(log_ends(&log));
             Ok(replica.awaited(acks, end))
         })?;
-        let log_append_time = match settings.timestamp_type {
-            // As Kafka answers: what is remembered of the original, whichever clock that was.
-            _ if appended.duplicate => appended.log_append_time,
-            TimestampType::LogAppendTime => now,
-            TimestampType::CreateTime => Timestamp::NONE,
-        };
-        Ok(Appended {
-            base_offset: appended.base_offset,
-            log_append_time,
-            log_start: appended.log_start_offset,
-            wait_for: awaited.map(|awaited| Pending { awaited, leader_epoch: leadership.leader_epoch, resets }),
-        })
+        Ok((appended, awaited))
     }
 
     /// One line when the disk begins to fail, and one when it takes appends again.
@@ -304,14 +361,20 @@ impl Partition {
     /// Changes what is known of this replica, and wakes who waits for its high watermark if that moves; `bytes` is about
     /// how much more can be read then.
     pub(super) fn update<T>(&self, bytes: u64, change: impl FnOnce(&mut Replica) -> T) -> T {
-        let (result, moves) = {
+        let (result, moves, ends_one) = {
             let mut replica = self.replica.lock();
             let result = change(&mut replica);
-            let high_watermark = replica.high_watermark().0;
-            (result, self.high_watermark.swap(high_watermark, Ordering::AcqRel) < high_watermark)
+            let before = self.high_watermark();
+            let after = replica.high_watermark();
+            let log = self.slot.opened();
+            let stable = log.as_ref().map_or(before, |log| log.last_stable_offset(before));
+            self.high_watermark.store(after.0, Ordering::Release);
+            // The end of a transaction brings all of it to readers of committed records.
+            let ends_one = stable < before && log.is_some_and(|log| stable < log.last_stable_offset(after));
+            (result, before < after, ends_one)
         };
         if moves {
-            self.watchers.mark(bytes);
+            self.watchers.mark(if ends_one { u64::MAX } else { bytes });
             self.advanced.notify_waiters();
         }
         result
@@ -347,9 +410,14 @@ impl Partition {
         self.watchers.remove(watch, slot);
     }
 
-    /// The first record whose timestamp is at least `timestamp`, among those that may be read.
-    pub fn offset_for_timestamp(&self, timestamp: Timestamp) -> Result<Option<TimestampedOffset>, LogError> {
-        Ok(self.log()?.offset_for_timestamp(timestamp)?.filter(|found| found.offset < self.high_watermark()))
+    /// The first record whose timestamp is at least `timestamp`; `None` where that may not be read.
+    pub fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+        isolation: Isolation,
+    ) -> Result<Option<TimestampedOffset>, LogError> {
+        let found = self.log()?.offset_for_timestamp(timestamp)?;
+        Ok(found.filter(|found| found.offset < self.readable_end(isolation)))
     }
 
     /// Where each segment begins, oldest first, and when it was last written to.
@@ -357,9 +425,10 @@ impl Partition {
         self.log()?.segment_times()
     }
 
-    /// The record with the largest timestamp; the first of several.
-    pub fn max_timestamp(&self) -> Result<Option<TimestampedOffset>, LogError> {
-        self.log()?.max_timestamp()
+    /// The record with the largest timestamp, the first of several; `None` where that may not be read.
+    pub fn max_timestamp(&self, isolation: Isolation) -> Result<Option<TimestampedOffset>, LogError> {
+        let found = self.log()?.max_timestamp()?;
+        Ok(found.filter(|found| found.offset < self.readable_end(isolation)))
     }
 
     fn ask_for_flush(self: &Arc<Self>, now: bool, flush_ms: i64) {
@@ -371,16 +440,14 @@ impl Partition {
         }
     }
 
-    /// A recovery point worth storing: everything below the active segment, where that is news and on disk.
+    /// A recovery point worth storing: the log's, where that is news.
     pub(super) fn recovery_point_to_store(&self) -> Option<Offset> {
-        let log = self.slot.opened()?;
-        let active = *log.segment_bases().last()?;
-        let news = active > Offset(self.stored_recovery_point.load(Ordering::Relaxed));
-        if !news || log.flushed() < active {
+        let known = self.slot.opened()?.recovery_point();
+        if known <= Offset(self.stored_recovery_point.load(Ordering::Relaxed)) {
             return None;
         }
-        self.stored_recovery_point.store(active.0, Ordering::Relaxed);
-        Some(active)
+        self.stored_recovery_point.store(known.0, Ordering::Relaxed);
+        Some(known)
     }
 
     /// Blocks until what is appended by now is on disk. Called by the flusher's thread.

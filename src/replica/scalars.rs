@@ -36,6 +36,8 @@ pub struct AtRest {
     pub segments: u32,
     /// By which `retention.ms` judges the oldest segment: its largest timestamp, or when it was last written to.
     pub oldest_timestamp: Timestamp,
+    /// Where the oldest transaction begins that was open, or had ended at the high watermark or above.
+    pub first_undecided: Option<Offset>,
 }
 
 impl Scalars {
@@ -71,6 +73,7 @@ impl Scalars {
             size: i64::try_from(at_rest.size).unwrap_or(i64::MAX),
             segments: i32::try_from(at_rest.segments).unwrap_or(i32::MAX),
             oldest_timestamp: at_rest.oldest_timestamp.0,
+            first_undecided_offset: at_rest.first_undecided.map_or(-1, |offset| offset.0),
             ..self.record()
         };
         batch.put(Table::Partition, key(directory_id, id), to_bytes(&record));
@@ -110,6 +113,7 @@ impl AtRest {
             size: u64::try_from(record.size).ok()?,
             segments: u32::try_from(record.segments).ok()?,
             oldest_timestamp: Timestamp(record.oldest_timestamp),
+            first_undecided: Some(Offset(record.first_undecided_offset)).filter(|offset| *offset >= Offset::ZERO),
         })
     }
 }
@@ -145,6 +149,8 @@ schema! {
         oldest_timestamp: i64 [0+, tag 6] = -1,
         /// The end of the last compaction.
         first_dirty_offset: i64 [0+, tag 7] = -1,
+        /// Of a log that was closed cleanly.
+        first_undecided_offset: i64 [0+, tag 8] = -1,
     }
 }
 
@@ -202,6 +208,7 @@ mod tests {
             size: 1 << 40,
             segments: 2,
             oldest_timestamp: Timestamp(-1),
+            first_undecided: Some(Offset(77)),
         };
         let load = || Scalars::load_at_rest(&store, Uuid([1; 16]), id).unwrap();
         assert_eq!(load(), (scalars, None));

@@ -4,16 +4,16 @@ use std::sync::{Arc, Weak};
 
 use felice_protocol::{
     error::ErrorCode,
-    messages::fetch::{EpochEndOffset, LeaderIdAndEpoch, PartitionData},
+    messages::fetch::{AbortedTransaction, EpochEndOffset, LeaderIdAndEpoch, PartitionData},
     wire::Records,
 };
 
 use super::session::{Asked, Key, Seen, Slot, TopicKey};
 use crate::{
     api::{Services, partitions},
-    log::ReadError,
+    log::{AbortedTxn, ReadError},
     model::{LeaderEpoch, PartitionIndex, TopicIdPartition},
-    replica::{Partition, Watch},
+    replica::{Isolation, Partition, Watch},
 };
 
 /// Until this version the client does not know KAFKA_STORAGE_ERROR (KIP-112).
@@ -32,7 +32,7 @@ const MEMORY_MAX: usize = 256 << 10;
 pub struct Terms {
     pub version: i16,
     pub is_follower: bool,
-    pub read_committed: bool,
+    pub isolation: Isolation,
     /// Of records in one answer.
     pub max_bytes: usize,
     /// Of records that the answer waits for.
@@ -180,12 +180,14 @@ impl<'a> Look<'a> {
         }
         // Read before the records: what comes in between is marked, and looked at again.
         let (high_watermark, log_start) = (partition.high_watermark(), partition.log_start());
+        let last_stable = partition.last_stable_offset(high_watermark);
+        let reads_committed = self.terms.isolation == Isolation::ReadCommitted;
+        let until = if reads_committed { last_stable } else { high_watermark };
         let mut data = PartitionData {
             high_watermark: high_watermark.0,
-            // There are no transactions that could be open.
-            last_stable_offset: high_watermark.0,
+            last_stable_offset: last_stable.0,
             log_start_offset: log_start.0,
-            aborted_transactions: self.terms.read_committed.then(Vec::new),
+            aborted_transactions: reads_committed.then(Vec::new),
             records: Some(Records::default()),
             ..PartitionData::default()
         };
@@ -211,7 +213,8 @@ impl<'a> Look<'a> {
         let mut next = asked.fetch_offset;
         let mut bytes = 0;
         if room > 0 || at_least_one {
-            match partition.read(asked.fetch_offset, room, at_least_one, self.memory_left) {
+            let (from, isolation) = (asked.fetch_offset, self.terms.isolation);
+            match partition.read(from, room, until, at_least_one, self.memory_left, isolation) {
                 Ok(slice) => {
                     if let Records::Bytes(records) = &slice.records {
                         self.memory_left = self.memory_left.saturating_sub(records.len());
@@ -219,9 +222,8 @@ impl<'a> Look<'a> {
                     bytes = slice.records.len();
                     if bytes > 0 {
                         next = slice.next_offset;
-                        data.high_watermark = high_watermark.max(next).0;
-                        data.last_stable_offset = data.high_watermark;
                         data.records = Some(slice.records);
+                        data.aborted_transactions = reads_committed.then(|| told(&slice.aborted));
                     }
                 }
                 Err(ReadError::OutOfRange { .. }) => return Err(ErrorCode::OffsetOutOfRange),
@@ -234,8 +236,8 @@ impl<'a> Look<'a> {
         self.bytes += bytes;
         self.left = self.left.saturating_sub(bytes);
         // More is there than this answer can bring: waiting would not help.
-        self.is_urgent |= self.bytes > 0 && next < high_watermark;
-        Ok(seen(data, bytes, bytes == 0 && asked.fetch_offset >= high_watermark))
+        self.is_urgent |= self.bytes > 0 && next < until;
+        Ok(seen(data, bytes, bytes == 0 && asked.fetch_offset >= until))
     }
 
     /// Who leads a partition, by the cluster's metadata.
@@ -254,6 +256,15 @@ impl<'a> Look<'a> {
             ..LeaderIdAndEpoch::default()
         })
     }
+}
+
+fn told(aborted: &[AbortedTxn]) -> Vec<AbortedTransaction> {
+    let told = |aborted: &AbortedTxn| AbortedTransaction {
+        producer_id: aborted.producer_id.0,
+        first_offset: aborted.first_offset.0,
+        ..AbortedTransaction::default()
+    };
+    aborted.iter().map(told).collect()
 }
 
 fn seen(data: PartitionData, bytes: usize, is_quiet: bool) -> Seen<PartitionData> {

@@ -355,7 +355,7 @@ async fn the_brokers_own_limit_holds() {
         client_id: None,
         is_behind: false,
     };
-    let terms = Fetch::new(&cx, &request, false).terms;
+    let terms = Fetch::new(&cx, &request, crate::replica::Isolation::ReadUncommitted).terms;
     let limit = broker.services.config.fetch_max_bytes;
     assert_eq!((terms.max_bytes, terms.min_bytes), (limit, limit));
 }

@@ -28,7 +28,7 @@ use std::{collections::HashMap, ops::ControlFlow, sync::Arc};
 use felice_protocol::record::RecordViews;
 
 pub(super) use self::swap::{Swap, complete_swaps};
-pub use self::{cleanable::Cleanable, map::OffsetMap, transactions::AbortedTxn};
+pub use self::{cleanable::Cleanable, map::OffsetMap};
 use self::{
     filter::{Counts, Filter, LastRecord, Outcome},
     reader::BatchReader,
@@ -152,25 +152,11 @@ impl Log {
         settings: &CompactSettings,
         told: &mut dyn FnMut(u64) -> ControlFlow<()>,
     ) -> Result<Compacted, CompactError> {
-        let aborted = |_: Offset, _: Offset| Ok(Vec::new());
-        self.compact_with(range, map, settings, told, &aborted)
-    }
-
-    /// As [`Log::compact`]; `aborted` tells the aborted transactions that have records from an offset on and before another.
-    pub(super) fn compact_with(
-        &self,
-        range: &Cleanable,
-        map: &mut OffsetMap,
-        settings: &CompactSettings,
-        told: &mut dyn FnMut(u64) -> ControlFlow<()>,
-        aborted: &dyn Fn(Offset, Offset) -> Result<Vec<AbortedTxn>, LogError>,
-    ) -> Result<Compacted, CompactError> {
         map.reset(settings.seed);
         let mut pass = Pass {
             log: self,
             settings,
             pace: Pace { log: self, told },
-            aborted,
             reader: BatchReader::new(settings.io_buffer_bytes),
             done: Compacted { first_dirty: range.first_dirty, ..Compacted::default() },
         };
@@ -200,7 +186,6 @@ struct Pass<'a> {
     log: &'a Log,
     settings: &'a CompactSettings,
     pace: Pace<'a>,
-    aborted: &'a dyn Fn(Offset, Offset) -> Result<Vec<AbortedTxn>, LogError>,
     reader: BatchReader,
     done: Compacted,
 }
@@ -251,7 +236,7 @@ impl Pass<'_> {
         let mut known = first_dirty.plus(-1);
         let Some(until) = closed.last().map(|last| last.end) else { return Ok(known) };
         let mut transactions = Transactions::default();
-        transactions.expect((self.aborted)(first_dirty, until)?);
+        transactions.expect(self.log.aborted_transactions(first_dirty, until)?);
         let decompressed_max = self.settings.decompressed_max;
         for Closed { segment, end } in closed.iter().filter(|closed| closed.end > first_dirty) {
             let Some((position, _)) = segment.locate(first_dirty, segment.size())? else { continue };
@@ -325,7 +310,7 @@ impl Pass<'_> {
     ) -> Result<(), CompactError> {
         let mut counts = Counts::default();
         for closed in group {
-            transactions.expect((self.aborted)(closed.segment.base, closed.end)?);
+            transactions.expect(self.log.aborted_transactions(closed.segment.base, closed.end)?);
             let bytes = &mut self.done.bytes_read;
             self.reader.walk(&closed.segment, 0, &mut self.pace, |batch, pace| {
                 *bytes += batch.header.size() as u64;

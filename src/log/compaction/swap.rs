@@ -22,7 +22,7 @@ use std::{
 
 use felice_protocol::record::BatchHeader;
 
-use super::{Closed, CompactError, transactions::AbortedTxn};
+use super::{Closed, CompactError};
 use crate::{
     env::{
         Disk,
@@ -35,6 +35,7 @@ use crate::{
         },
         partition::Log,
         segment::{IndexPace, Segment},
+        transactions::AbortedTxn,
     },
     model::Offset,
 };

@@ -8,29 +8,7 @@ use std::{
 
 use felice_protocol::record::{BatchHeader, ControlType};
 
-use crate::model::{Offset, ProducerId};
-
-/// A transaction that was aborted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct AbortedTxn {
-    pub first_offset: Offset,
-    /// Of its marker.
-    pub last_offset: Offset,
-    pub last_stable_offset: Offset,
-    pub producer_id: ProducerId,
-}
-
-impl AbortedTxn {
-    /// An entry of a `.txnindex`, version 0.
-    pub(in crate::log) fn encode(&self) -> [u8; 34] {
-        let mut bytes = [0; 34];
-        let fields = [self.producer_id.0, self.first_offset.0, self.last_offset.0, self.last_stable_offset.0];
-        for (place, field) in bytes[2..].chunks_exact_mut(8).zip(fields) {
-            place.copy_from_slice(&field.to_be_bytes());
-        }
-        bytes
-    }
-}
+use crate::{log::AbortedTxn, model::ProducerId};
 
 /// The state of transactions where the walk is. It goes from the log's beginning to the end of what is compacted.
 #[derive(Debug, Default)]
@@ -116,6 +94,7 @@ mod tests {
     use felice_protocol::record::{BatchBuilder, Codec};
 
     use super::*;
+    use crate::model::Offset;
 
     fn header(producer: i64, base: i64, control: bool) -> BatchHeader {
         let builder = BatchBuilder::new(Codec::None).base_offset(base).producer(producer, 0, 0).transactional();

@@ -102,7 +102,8 @@ impl Shared {
         }
         let log = partition.log().ok().filter(|log| !log.is_out_of_use())?;
         let checkpoint = partition.stored.lock().first_dirty;
-        match log.cleanable(checkpoint, partition.high_watermark(), self.replicas.now()) {
+        let until = partition.last_stable_offset(partition.high_watermark());
+        match log.cleanable(checkpoint, until, self.replicas.now()) {
             Ok(range) => {
                 if range.is_corrected {
                     self.note_first_dirty(partition, range.first_dirty);

@@ -122,6 +122,7 @@ mod tests {
                 size,
                 segments: 1,
                 oldest_timestamp: Timestamp(5_000 - age_ms),
+                first_undecided: None,
             };
             assert_eq!(may_be_due(&at_rest, &config, Timestamp(5_000)), expected, "{size} {config:?}");
         }
