@@ -24,8 +24,8 @@ pub enum Fault {
     ForgetDeleteHorizon,
     /// A compacted segment takes its place before it is durable.
     SkipCleanedSync,
-    /// It is decided to put a compacted segment in its place before its files' names are durable.
-    DecideBeforeNames,
+    /// A compacted segment takes the place of others and no start would know that it has.
+    SkipSwapDecision,
     /// Compaction looks at records that a power loss may still take.
     CompactUnflushed,
     /// A view of the log is stored with a position that is not flushed.

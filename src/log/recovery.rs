@@ -102,7 +102,7 @@ pub(super) fn load(
 ) -> Result<Loaded, LogError> {
     let mut listing = files::list(&**disk, dir)?;
     if !listing.swaps.is_empty() {
-        complete_swaps(&**disk, dir, &listing.swaps, &listing.logs)?;
+        complete_swaps(disk, dir, &listing.swaps, &listing.logs)?;
         listing = files::list(&**disk, dir)?;
     }
     tidy(&**disk, &listing)?;

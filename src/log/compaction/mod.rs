@@ -284,6 +284,9 @@ impl Pass<'_> {
         transactions: &mut Transactions,
     ) -> Result<(), CompactError> {
         let Some(end) = group.last().map(|last| last.end) else { return Ok(()) };
+        if group.iter().all(|closed| closed.segment.size() == 0) {
+            return Ok(());
+        }
         let Some(mut replacement) = Replacement::begin(self.log, group, self.settings.io_buffer_bytes)? else {
             return Err(CompactError::Overtaken);
         };
@@ -308,12 +311,13 @@ impl Pass<'_> {
         transactions: &mut Transactions,
         replacement: &mut Replacement<'_>,
     ) -> Result<(), CompactError> {
-        let mut counts = Counts::default();
+        let (mut counts, mut last) = (Counts::default(), None);
         for closed in group {
             transactions.expect(self.log.aborted_transactions(closed.segment.base, closed.end)?);
             let bytes = &mut self.done.bytes_read;
             self.reader.walk(&closed.segment, 0, &mut self.pace, |batch, pace| {
                 *bytes += batch.header.size() as u64;
+                last = Some(batch.header);
                 let outcome = filter.apply(batch, transactions, end, &mut counts);
                 let written = match outcome.map_err(|why| batch.corrupt(why))? {
                     Outcome::Dropped => 0,
@@ -333,9 +337,12 @@ impl Pass<'_> {
         self.done.records_read += counts.records_read;
         self.done.records_kept += counts.records_kept;
         self.done.keyless += counts.keyless;
-        let last = replacement.finish()?;
+        if let Some(last) = last {
+            replacement.reach_end(&last)?;
+        }
+        let left = replacement.finish()?;
         self.done.bytes_written += replacement.bytes();
-        self.pace.step(last)
+        self.pace.step(left)
     }
 }
 

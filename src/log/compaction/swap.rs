@@ -4,12 +4,13 @@
 //! <base>.log.cleaned, .index.cleaned, ...   written and made durable, and their names too; a start removes them, unless there is
 //! <base>.<end>.swap                         an empty file whose name, once durable, is the decision: from here on a start completes
 //!                                           what follows. The new segment replaces those from <base> up to <end>
-//! <old>.log.deleted, ...                    the old ones make way, under the append lock, in which no list changes
-//! <base>.log, .index, ...                   the new one gets its names, and goes into the list
-//!                                           and once all that is durable, the decision is removed, then the old files
+//! <base>.log, .index, ...                   the new one gets its names, which were the first old one's,
+//! <old>.log.deleted, ...                    the other old ones make way, and the list changes: all that under the append lock
+//!                                           and once it is durable, the decision is removed, then the old files
 //! ```
 //! Each of these names may outlive a power loss or not, but for the order of the decision: a start that finds it gives the cleaned
-//! files that are left their names, and removes the segments in between. To do that twice changes nothing.
+//! files that are left their names, and removes the segments in between, if the new one reaches to where they end. To do that twice
+//! changes nothing.
 //!
 //! Truncation waits meanwhile: a decision must not outlive what it was about. Deletion of the oldest segments does not: where one
 //! is gone by the time of the exchange, the decision is withdrawn, and where a start completes it all the same, the log start is
@@ -20,12 +21,14 @@ use std::{
     sync::{Arc, atomic::Ordering},
 };
 
-use felice_protocol::record::BatchHeader;
+use felice_protocol::record::{
+    Attributes, BatchHeader, NO_PRODUCER_EPOCH, NO_PRODUCER_ID, NO_SEQUENCE, NO_TIMESTAMP, emptied,
+};
 
 use super::{Closed, CompactError};
 use crate::{
     env::{
-        Disk,
+        SharedDisk,
         faults::{Fault, planted},
     },
     log::{
@@ -69,7 +72,7 @@ fn cleaned_file(dir: &Path, base: Offset, suffix: &str) -> PathBuf {
 
 /// Does what is left of swaps that were decided before a stop. `bases` are those of the segments that are there.
 pub(in crate::log) fn complete_swaps(
-    disk: &dyn Disk,
+    disk: &SharedDisk,
     dir: &Path,
     swaps: &[Swap],
     bases: &[Offset],
@@ -77,21 +80,29 @@ pub(in crate::log) fn complete_swaps(
     for swap in swaps {
         for suffix in SUFFIXES {
             let cleaned = cleaned_file(dir, swap.base, suffix);
-            match files::rename(disk, &cleaned, &files::segment_file(dir, swap.base, suffix)) {
+            match files::rename(&**disk, &cleaned, &files::segment_file(dir, swap.base, suffix)) {
                 Err(error) if !error.is_not_found() => return Err(error),
                 _ => {}
             }
         }
-        for base in bases.iter().filter(|base| **base > swap.base && **base < swap.end) {
+        let replaced = bases.iter().filter(|base| **base > swap.base && **base < swap.end);
+        for base in replaced.filter(|_| is_whole(disk, dir, *swap)) {
             for suffix in SUFFIXES {
-                files::remove(disk, &files::segment_file(dir, *base, suffix))?;
+                files::remove(&**disk, &files::segment_file(dir, *base, suffix))?;
             }
         }
-        files::sync_dir(disk, dir)?;
-        files::remove(disk, &swap.path(dir))?;
-        files::sync_dir(disk, dir)?;
+        files::sync_dir(&**disk, dir)?;
+        files::remove(&**disk, &swap.path(dir))?;
+        files::sync_dir(&**disk, dir)?;
     }
     Ok(())
+}
+
+/// Whether the segment that is there now reaches to where the replaced ones end. Always so, by all that is known; nothing is
+/// removed on the word of a file's name alone.
+fn is_whole(disk: &SharedDisk, dir: &Path, swap: Swap) -> bool {
+    let segment = Segment::load(disk, dir, swap.base);
+    segment.is_ok_and(|(segment, _)| segment.end_offset().is_ok_and(|end| end == swap.end))
 }
 
 /// A segment that is written to take the place of a group.
@@ -102,6 +113,8 @@ pub(super) struct Replacement<'a> {
     end: Offset,
     /// Under its `.cleaned` names.
     segment: Segment,
+    /// After the last batch.
+    next: Offset,
     /// Batches that are not written yet.
     buffer: Vec<u8>,
     buffer_max: usize,
@@ -129,6 +142,7 @@ impl<'a> Replacement<'a> {
             base,
             end,
             segment,
+            next: base,
             buffer: Vec::new(),
             buffer_max,
             pace: IndexPace::default(),
@@ -142,8 +156,28 @@ impl<'a> Replacement<'a> {
         let header = BatchHeader::parse(batch).map_err(|why| LogError::corrupt(self.segment.path(), position, why))?;
         let interval = self.log.config().index_interval_bytes;
         self.segment.index(&header, position, &mut self.pace, interval)?;
+        self.next = Offset(header.next_offset());
         self.buffer.extend_from_slice(batch);
         if self.buffer.len() < self.buffer_max { Ok(0) } else { self.write_out() }
+    }
+
+    /// Adds, where that is missing, a batch without records that reaches to the end of the group. `last` is the group's last
+    /// batch. (The log may end before the next segment begins where another broker compacted it.)
+    pub fn reach_end(&mut self, last: &BatchHeader) -> Result<(), LogError> {
+        if self.next >= self.end {
+            return Ok(());
+        }
+        let header = emptied(&BatchHeader {
+            base_offset: self.end.0 - 1,
+            last_offset_delta: 0,
+            attributes: Attributes::default(),
+            max_timestamp: NO_TIMESTAMP,
+            producer_id: NO_PRODUCER_ID,
+            producer_epoch: NO_PRODUCER_EPOCH,
+            base_sequence: NO_SEQUENCE,
+            ..*last
+        });
+        self.push(&header.to_bytes()).map(drop)
     }
 
     /// Adds an aborted transaction whose marker is in here.
@@ -229,9 +263,10 @@ impl<'a> Replacement<'a> {
         if *deleted || self.log.is_out_of_use() || self.place().is_none() {
             return Err(CompactError::Overtaken);
         }
-        if !planted(Fault::DecideBeforeNames) {
-            files::sync_dir(&**disk, dir)?;
+        if planted(Fault::SkipSwapDecision) {
+            return Ok(());
         }
+        files::sync_dir(&**disk, dir)?;
         files::open(&**disk, &decision.path(dir))?;
         files::sync_dir(&**disk, dir)?;
         Ok(())
@@ -267,9 +302,13 @@ impl<'a> Replacement<'a> {
 
     fn rename(&self) -> Result<Vec<PathBuf>, LogError> {
         let Log { disk, dir, .. } = self.log;
+        self.group.iter().for_each(|closed| closed.segment.retire());
+        for suffix in SUFFIXES {
+            let cleaned = cleaned_file(dir, self.base, suffix);
+            files::rename(&**disk, &cleaned, &files::segment_file(dir, self.base, suffix))?;
+        }
         let mut renamed = Vec::with_capacity(self.group.len() * SUFFIXES.len());
-        for Closed { segment, .. } in self.group {
-            segment.retire();
+        for Closed { segment, .. } in self.group.iter().skip(1) {
             for suffix in SUFFIXES {
                 let to = files::segment_file(dir, segment.base, &format!("{suffix}.{DELETED_SUFFIX}"));
                 match files::rename(&**disk, &files::segment_file(dir, segment.base, suffix), &to) {
@@ -279,10 +318,6 @@ impl<'a> Replacement<'a> {
                     Err(error) => return Err(error),
                 }
             }
-        }
-        for suffix in SUFFIXES {
-            let cleaned = cleaned_file(dir, self.base, suffix);
-            files::rename(&**disk, &cleaned, &files::segment_file(dir, self.base, suffix))?;
         }
         Ok(renamed)
     }
@@ -318,10 +353,11 @@ impl<'a> Replacement<'a> {
     }
 }
 
-/// Removes the files of a segment that will not be used. What cannot be removed goes with the next start.
+/// Removes the files of a segment that will not be used. What cannot be removed goes with the next start; so does what is there
+/// of a log that is out of use, since another may have been opened in its place, and be compacted.
 fn remove_cleaned(log: &Log, base: Offset) {
     let deleted = log.deleted.lock();
-    if !*deleted {
+    if !*deleted && !log.is_out_of_use() {
         for suffix in SUFFIXES {
             let _ = files::remove(&*log.disk, &cleaned_file(&log.dir, base, suffix));
         }

@@ -592,7 +592,7 @@ fn a_pass_that_is_broken_off_anywhere_loses_nothing() {
 
 #[test]
 fn planted_mistakes_of_compaction_are_found() {
-    for fault in [Fault::SkipCleanedSync, Fault::DecideBeforeNames, Fault::CompactUnflushed] {
+    for fault in [Fault::SkipCleanedSync, Fault::SkipSwapDecision, Fault::CompactUnflushed] {
         let lives = (0..80).flat_map(|changes| (0..12).map(move |seed| (changes, seed)));
         let found =
             plant(fault, || lives.into_iter().find_map(|(changes, seed)| broken_off_after(changes, seed, true).err()));
