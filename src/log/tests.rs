@@ -2,6 +2,7 @@
 
 mod compaction;
 mod crash;
+mod kafka_cleaned;
 mod opening;
 mod retention;
 mod transactions;

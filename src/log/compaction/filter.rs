@@ -53,6 +53,8 @@ pub(super) struct Filter<'a> {
     pub map: &'a OffsetMap,
     /// The last offset that the map knows of; later records stay.
     pub map_end: Offset,
+    /// Where the pass ends. The batch that ends there stays, without records if need be.
+    pub end: Offset,
     pub last_records: &'a HashMap<ProducerId, LastRecord>,
     pub now: Timestamp,
     pub delete_retention_ms: i64,
@@ -69,13 +71,10 @@ pub(super) struct Counts {
 }
 
 impl Filter<'_> {
-    /// `end` is where the new segment's offsets end: the batch that reaches it stays, without records if need be, so that the log has
-    /// no hole between segments, and its end is not lost.
     pub fn apply(
         &self,
         batch: &StoredBatch<'_>,
         transactions: &mut Transactions,
-        end: Offset,
         counts: &mut Counts,
     ) -> Result<Outcome, BadBatch> {
         let header = &batch.header;
@@ -110,7 +109,7 @@ impl Filter<'_> {
         counts.records_read += read;
         counts.records_kept += kept.len() as u64;
         if kept.is_empty() {
-            let is_needed = header.next_offset() >= end.0 || self.is_last_of_its_producer(header);
+            let is_needed = header.next_offset() == self.end.0 || self.is_last_of_its_producer(header);
             return Ok(if is_needed { Outcome::Emptied(emptied(header)) } else { Outcome::Dropped });
         }
         let begins_horizon = horizon.is_none() && (has_tombstones || (is_over && header.is_control()));

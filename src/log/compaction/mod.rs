@@ -10,7 +10,7 @@
 //! A pass reads the keys of the dirty part into a map, as far as they fit ([`map`]), and then goes over the log from its beginning to
 //! there, writing what stays of each group of segments ([`group`]) into a new one ([`filter`]), which then takes their place
 //! ([`swap`]). Reading and writing holds no lock; appends, reads and flushes go on. Offsets stay what they are: the log gets holes, but
-//! only within a segment: the last batch of a new segment stays, if only as a header.
+//! only within a segment: where the last batch of a new one goes, an empty one stands for it.
 //!
 //! A pass looks only at what is durable. Else a power loss could take the later record of a key after a pass has removed the
 //! earlier one, and with it a value that was safe.
@@ -206,6 +206,7 @@ impl Pass<'_> {
             .map(|(segment, next)| Closed { segment: Arc::clone(segment), end: next.base })
             .take_while(|closed| closed.end <= until)
             .collect();
+        let end = closed.last().map_or(range.first_dirty, |last| last.end);
         let map_end = self.fill(map, &closed, range.first_dirty)?;
         self.done.keys = map.len();
         closed.retain(|closed| closed.segment.base <= map_end);
@@ -217,6 +218,7 @@ impl Pass<'_> {
         let filter = Filter {
             map,
             map_end,
+            end,
             last_records: &last_records,
             now: self.settings.now,
             delete_retention_ms: config.delete_retention_ms,
@@ -283,14 +285,13 @@ impl Pass<'_> {
         filter: &Filter<'_>,
         transactions: &mut Transactions,
     ) -> Result<(), CompactError> {
-        let Some(end) = group.last().map(|last| last.end) else { return Ok(()) };
         if group.iter().all(|closed| closed.segment.size() == 0) {
             return Ok(());
         }
         let Some(mut replacement) = Replacement::begin(self.log, group, self.settings.io_buffer_bytes)? else {
             return Err(CompactError::Overtaken);
         };
-        let written = self.write(group, end, filter, transactions, &mut replacement);
+        let written = self.write(group, filter, transactions, &mut replacement);
         match written {
             Ok(()) => replacement.swap()?,
             Err(error) => {
@@ -306,7 +307,6 @@ impl Pass<'_> {
     fn write(
         &mut self,
         group: &[Closed],
-        end: Offset,
         filter: &Filter<'_>,
         transactions: &mut Transactions,
         replacement: &mut Replacement<'_>,
@@ -318,7 +318,7 @@ impl Pass<'_> {
             self.reader.walk(&closed.segment, 0, &mut self.pace, |batch, pace| {
                 *bytes += batch.header.size() as u64;
                 last = Some(batch.header);
-                let outcome = filter.apply(batch, transactions, end, &mut counts);
+                let outcome = filter.apply(batch, transactions, &mut counts);
                 let written = match outcome.map_err(|why| batch.corrupt(why))? {
                     Outcome::Dropped => 0,
                     Outcome::Kept => replacement.push(batch.bytes)?,

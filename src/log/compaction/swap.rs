@@ -161,8 +161,8 @@ impl<'a> Replacement<'a> {
         if self.buffer.len() < self.buffer_max { Ok(0) } else { self.write_out() }
     }
 
-    /// Adds, where that is missing, a batch without records that reaches to the end of the group. `last` is the group's last
-    /// batch. (The log may end before the next segment begins where another broker compacted it.)
+    /// Adds, where the last batches have gone, one without records that reaches to the end of the group. `last` is the group's last
+    /// batch. The new one is of no producer and no transaction, so that it does not keep anything else from going.
     pub fn reach_end(&mut self, last: &BatchHeader) -> Result<(), LogError> {
         if self.next >= self.end {
             return Ok(());
