@@ -152,7 +152,7 @@ pub struct Log {
     pub(super) dir_dirty: AtomicBool,
     /// Closed, deleted, or its files' content is unknown: no append is taken any more.
     pub(super) out_of_use: AtomicBool,
-    /// Odd while the log is being truncated.
+    /// Odd while the log is being truncated, or segments are replaced.
     pub(super) truncations: AtomicU64,
     pub(super) stability: Stability,
     pub(super) appender: Mutex<Appender>,

@@ -288,16 +288,18 @@ impl<'a> Replacement<'a> {
         let deleted = log.deleted.lock();
         let place = self.place().filter(|_| !*deleted && !log.is_out_of_use());
         let Some(place) = place else { return Err(CompactError::Overtaken) };
+        // Who finds a file gone before the list has changed has to look once more when it has.
+        log.truncations.fetch_add(1, Ordering::SeqCst);
         let exchanged = self.rename().and_then(|renamed| {
             let (segment, _) = Segment::load(&log.disk, &log.dir, self.base)?;
-            Ok((renamed, segment))
+            let mut segments = Vec::clone(&log.segments.load());
+            segments.splice(place..place + self.group.len(), [Arc::new(segment)]);
+            log.segments.store(Arc::new(segments));
+            Ok(renamed)
         });
+        log.truncations.fetch_add(1, Ordering::SeqCst);
         // From the first rename on there is no way back.
-        let (renamed, segment) = exchanged.inspect_err(|_| log.out_of_use.store(true, Ordering::Release))?;
-        let mut segments = Vec::clone(&log.segments.load());
-        segments.splice(place..place + self.group.len(), [Arc::new(segment)]);
-        log.segments.store(Arc::new(segments));
-        Ok(renamed)
+        Ok(exchanged.inspect_err(|_| log.out_of_use.store(true, Ordering::Release))?)
     }
 
     fn rename(&self) -> Result<Vec<PathBuf>, LogError> {

@@ -600,3 +600,67 @@ fn planted_mistakes_of_compaction_are_found() {
         assert!(found.is_some(), "{fault:?} goes unnoticed");
     }
 }
+
+/// Readers go on while segments are replaced, some of them with few files open: what they get is what was appended, and nothing
+/// is missing that has to be there.
+#[test]
+fn readers_notice_nothing() {
+    let disk = new_disk(1);
+    let log = Arc::new(open_on(&disk, Offset::ZERO).unwrap());
+    let mut random = Random::new(9);
+    let mut model = Model::default();
+    let mut grow = |count: usize| {
+        for _ in 0..count {
+            let batch = random_batch(&mut random, log.log_end().0);
+            model.appended(&batch, log.log_end().0);
+            append(&log, &batch);
+        }
+        log.flush().unwrap();
+        model.clone()
+    };
+    let first = Arc::new(grow(200));
+    // No later record has this key: it has to be found whatever goes on.
+    let unique = checked(BatchBuilder::new(Codec::None).record(NOW.0 + 50_000, Some(b"unique"), Some(b"v")));
+    let at = append(&log, &unique).base_offset;
+    log.roll_now(NOW).unwrap();
+    append(&log, &unique_of("other"));
+    log.flush().unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let readers: Vec<_> = (0..3)
+        .map(|seed| {
+            let (log, stop, first) = (Arc::clone(&log), Arc::clone(&stop), Arc::clone(&first));
+            std::thread::spawn(move || {
+                let (mut random, mut reads) = (Random::new(seed), 0);
+                while !stop.load(Ordering::Relaxed) {
+                    let from = Offset(random.below(at.0 as usize) as i64);
+                    let slice = log.read(from, 3000, log.log_end(), true).unwrap();
+                    assert!(slice.next_offset > from);
+                    for header in headers(&slice.bytes) {
+                        assert!(header.last_offset() >= from.0, "{header:?} for {from}");
+                    }
+                    let (batch, _) = Batch::split_first(&slice.bytes).unwrap();
+                    batch.verify_crc().unwrap();
+                    for record in batch.records(1 << 20).unwrap().map(Result::unwrap) {
+                        assert!(record.offset > at.0 || record.offset == at.0 || first.0[&record.offset] == record);
+                    }
+                    let found = log.offset_for_timestamp(Timestamp(NOW.0 + 50_000)).unwrap();
+                    assert_eq!(found.map(|found| found.offset), Some(at));
+                    reads += 1;
+                }
+                reads
+            })
+        })
+        .collect();
+    for pass in 0..40 {
+        // The clean part becomes few segments, which are taken apart no more: begin with small groups.
+        log.set_config(LogConfig { segment_bytes: 1500 + pass * 100, ..config() });
+        compact_all(&log, 0, NOW.0);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let reads: Vec<i32> = readers.into_iter().map(|reader| reader.join().unwrap()).collect();
+    assert!(reads.iter().all(|reads| *reads > 0), "{reads:?}");
+}
+
+fn unique_of(key: &str) -> Checked {
+    checked(BatchBuilder::new(Codec::None).record(NOW.0, Some(key.as_bytes()), Some(b"v")))
+}
