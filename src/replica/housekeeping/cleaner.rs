@@ -1,7 +1,7 @@
 //! The cleaner: `log.cleaner.threads` threads that compact the logs of compacted topics, always the dirtiest first, and rest for
 //! `log.cleaner.backoff.ms` where none is dirty enough. Kafka's `LogCleaner` and `LogCleanerManager`.
 
-use std::{cmp::Ordering, ops::ControlFlow, sync::Arc};
+use std::{cmp::Ordering, ops::ControlFlow, sync::Arc, time::Duration};
 
 use parking_lot::MutexGuard;
 use tokio::time::Instant;
@@ -16,11 +16,22 @@ use crate::{
 /// A batch of a compacted topic may decompress to so many bytes at least, whatever its topic allows by now.
 const DECOMPRESSED_MIN: usize = 256 << 20;
 
+/// After its disk failed, or was full, a log is let alone for so long, so that others have their turn.
+const RETRY: Duration = Duration::from_secs(60);
+
 /// What is known of a partition by who removes or compacts its segments.
 #[derive(Debug, Default)]
 pub struct Tended {
     /// Compaction came upon something that it cannot go beyond. Other partitions go on.
     is_uncleanable: bool,
+    /// Its disk failed.
+    retry_at: Option<Instant>,
+}
+
+impl Tended {
+    fn may_be_compacted(&self, now: Instant) -> bool {
+        !self.is_uncleanable && self.retry_at.is_none_or(|at| at <= now)
+    }
 }
 
 /// A log to compact, locked.
@@ -50,9 +61,19 @@ impl Shared {
         let Some(mut filthy) = self.grab_filthiest(partitions) else { return false };
         let (partition, range) = (filthy.partition, filthy.range);
         match self.compact(partition, &range, map) {
-            Ok(done) => {
+            Ok(done) if done.first_dirty > range.first_dirty => {
                 report(partition, &range, &done);
-                done.first_dirty > range.first_dirty
+                true
+            }
+            Ok(done) => {
+                if done.is_partial {
+                    warn!(
+                        partition = %partition.name(),
+                        "it is not compacted any more: one batch has more keys than log.cleaner.dedupe.buffer.size has room for"
+                    );
+                    filthy.tended.is_uncleanable = true;
+                }
+                false
             }
             // The broker stops, or the log was cut, deleted or closed.
             Err(CompactError::Stopped | CompactError::Overtaken) => false,
@@ -65,6 +86,7 @@ impl Shared {
             // A disk that is full or fails may work again.
             Err(CompactError::Log(error)) => {
                 warn!(partition = %partition.name(), "cannot be compacted for now: {error}");
+                filthy.tended.retry_at = Instant::now().checked_add(RETRY);
                 false
             }
         }
@@ -74,18 +96,15 @@ impl Shared {
     fn grab_filthiest<'a>(&self, partitions: &'a [Arc<Partition>]) -> Option<Filthy<'a>> {
         let mut dirty: Vec<(&Arc<Partition>, Cleanable)> = Vec::new();
         for partition in partitions {
-            let Some(tended) = partition.tended.try_lock() else { continue };
-            if tended.is_uncleanable {
-                continue;
-            }
-            drop(tended);
-            if let Some(range) = self.cleanable(partition) {
+            let may_be_compacted =
+                partition.tended.try_lock().is_some_and(|tended| tended.may_be_compacted(Instant::now()));
+            if may_be_compacted && let Some(range) = self.cleanable(partition) {
                 dirty.push((partition, range));
             }
         }
         dirty.sort_by(|(_, one), (_, other)| by_need(other, one));
         dirty.into_iter().find_map(|(partition, _)| {
-            let tended = partition.tended.try_lock()?;
+            let tended = partition.tended.try_lock().filter(|tended| tended.may_be_compacted(Instant::now()))?;
             // Another thread may have compacted it in the meantime.
             let range = self.cleanable(partition)?;
             Some(Filthy { partition, range, tended })
