@@ -36,6 +36,10 @@ pub enum Fault {
     ReplyBeforeCommit,
     /// A leader of the metadata goes on with what it speculated after it lost the leadership.
     KeepSpeculation,
+    /// Old segments go before the log start is stored.
+    StoreLogStartTooLate,
+    /// A start takes what is left of deleted segments for the log's beginning.
+    KeepDeletedRecords,
 }
 
 /// Whether the mistake is to be made, on this thread.

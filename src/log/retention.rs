@@ -20,7 +20,10 @@ use super::{
     segment::Segment,
 };
 use crate::{
-    env::Disk,
+    env::{
+        Disk,
+        faults::{Fault, planted},
+    },
     model::{Offset, Timestamp},
 };
 
@@ -66,7 +69,9 @@ impl Log {
         }
         let Some(first_kept) = self.segments.load().get(count).map(|segment| segment.base) else { return Ok(None) };
         let log_start = self.advance_log_start(first_kept);
-        store()?;
+        if !planted(Fault::StoreLogStartTooLate) {
+            store()?;
+        }
         let gone = segments.get(..count).unwrap_or_default();
         // No truncation may make a file under an old name before that one is renamed.
         let _flushing = self.flushing.lock();

@@ -1,5 +1,7 @@
 //! Lives of a log on a disk that loses power at any call: what was flushed is there, in order, and nothing else.
 
+use std::path::PathBuf;
+
 use rustix::io::Errno;
 
 use super::*;
@@ -16,13 +18,19 @@ struct Life {
     log: Log,
     /// What the store holds, which here is always synced.
     recovery_point: Offset,
-    /// What was appended: each batch with the offset after it. The last ones may have met a failure and be missing.
+    log_start: Offset,
+    /// What was appended: each batch with the offset after it. The last ones may have met a failure and be missing, and the first
+    /// ones be deleted.
     model: Vec<(i64, Vec<u8>)>,
     /// Everything below must be there whatever happens.
     safe: i64,
     /// Everything below must be there unless the power is lost.
     written: i64,
     epoch: i32,
+    /// Another one begins where a power loss took what the one before would go on from.
+    producer: i64,
+    /// Files that retention has left to be removed.
+    doomed: Vec<PathBuf>,
     /// Batches that did not all fit and were taken back, each time with all before them: a power loss may undo that.
     taken_back: Vec<Vec<(i64, Vec<u8>)>>,
 }
@@ -35,8 +43,8 @@ fn config() -> LogConfig {
     LogConfig { segment_bytes: 3000, index_interval_bytes: 300, ..LogConfig::default() }
 }
 
-fn open(disk: &Arc<SimDisk>, recovery_point: Offset) -> Result<Log, String> {
-    let start = Start { clean: false, recovery_point, log_start: Offset::ZERO };
+fn open(disk: &Arc<SimDisk>, recovery_point: Offset, log_start: Offset) -> Result<Log, String> {
+    let start = Start { clean: false, recovery_point, log_start };
     let disk: Arc<dyn Disk> = disk.clone();
     let opened = Log::open(disk, dir(), partition(), TopicId(Uuid([7; 16])), config(), start, NOW);
     opened.map(|(log, _)| log).map_err(|error| format!("cannot be opened: {error}"))
@@ -61,28 +69,33 @@ impl Life {
         let disk = SimDisk::new(seed);
         disk.create_dir_all(Path::new("/data")).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
-        let log = open(&disk, Offset::ZERO).unwrap();
+        let log = open(&disk, Offset::ZERO, Offset::ZERO).unwrap();
         let random = Random::new(seed);
         Life {
             random,
             disk,
             log,
             recovery_point: Offset::ZERO,
+            log_start: Offset::ZERO,
             model: Vec::new(),
             safe: 0,
             written: 0,
             epoch: 0,
+            producer: 1,
+            doomed: Vec::new(),
             taken_back: Vec::new(),
         }
     }
 
     fn end_of_model(&self) -> i64 {
-        self.model.last().map_or(0, |(next, _)| *next)
+        self.model.last().map_or(0, |(next, _)| *next).max(self.log.log_start().0)
     }
 
     fn step(&mut self) -> Result<(), String> {
         match self.random.below(100) {
-            0..60 => self.append(),
+            0..55 => self.append(),
+            55..57 => self.delete_records(),
+            57..60 => self.enforce_retention(),
             60..74 => self.flush(),
             // A flush fails, and the kernel takes the pages for clean.
             74 => {
@@ -113,9 +126,10 @@ impl Life {
             96..98 => {
                 self.disk.set_plan(until_power_fails(self.random.below(12)));
                 for _ in 0..3 {
-                    let _ = match self.random.below(3) {
+                    let _ = match self.random.below(4) {
                         0 => self.append(),
                         1 => self.flush(),
+                        2 => self.enforce_retention(),
                         _ => self.truncate(),
                     };
                 }
@@ -142,7 +156,7 @@ impl Life {
         }
         let (base, count) = (self.log.log_end().0, self.random.between(1, 6));
         let size = if self.random.below(4) == 0 { self.random.between(600, 2000) / count } else { 20 };
-        let built = idempotent_of(base, count, size);
+        let built = idempotent_of(self.producer, base, count, size);
         let bytes = stored(&built, base, self.epoch);
         match self.log.append_as_leader(&built, LeaderEpoch(self.epoch), NOW) {
             Ok(appended) => {
@@ -168,7 +182,7 @@ impl Life {
         let (mut all, mut next) = (Vec::new(), base);
         for _ in 0..self.random.between(1, 5) {
             let (count, size) = (self.random.between(1, 4), self.random.between(10, 400));
-            let bytes = stored(&idempotent_of(next, count, size), next, self.epoch);
+            let bytes = stored(&idempotent_of(self.producer, next, count, size), next, self.epoch);
             all.extend_from_slice(&bytes);
             next += count as i64;
             self.model.push((next, bytes));
@@ -201,14 +215,17 @@ impl Life {
 
     fn truncate(&mut self) -> Result<(), String> {
         let end = self.log.log_end().0;
-        let to = end - self.random.below(20.min(end as usize + 1)) as i64;
+        let start = self.log.log_start().0;
+        let to = end - self.random.below(20.min((end - start) as usize + 1)) as i64;
         // As soon as it begins, what is above may be gone.
-        let whole = self.model.iter().map(|(next, _)| *next).take_while(|next| *next <= to).last().unwrap_or(0);
+        let whole =
+            self.model.iter().map(|(next, _)| *next).take_while(|next| *next <= to).last().unwrap_or(0).max(start);
         self.safe = self.safe.min(whole);
         self.written = self.written.min(whole);
-        let recovery_point = &mut self.recovery_point;
+        let (recovery_point, log_start) = (&mut self.recovery_point, &mut self.log_start);
         let cut = self.log.truncate_to(Offset(to), NOW, |scalars| {
             *recovery_point = scalars.recovery_point.min(*recovery_point);
+            *log_start = scalars.log_start;
             Ok::<(), LogError>(())
         });
         if let Ok(cut) = cut {
@@ -220,19 +237,54 @@ impl Life {
         Ok(())
     }
 
+    /// A client deletes records.
+    fn delete_records(&mut self) -> Result<(), String> {
+        let (start, end) = (self.log.log_start().0, self.log.log_end().0);
+        self.log_start =
+            self.log.advance_log_start(Offset(start + self.random.below((end - start) as usize + 1) as i64));
+        self.check("after records were deleted")
+    }
+
+    fn enforce_retention(&mut self) -> Result<(), String> {
+        let end = self.log.log_end();
+        let retention_bytes = self.random.below(12_000) as i64;
+        let high_watermark = Offset(end.0 - self.random.below(2) as i64).max(self.log.log_start());
+        self.log.set_config(LogConfig { retention_bytes, ..config() });
+        let size = self.log.size();
+        let (log, log_start) = (&self.log, &mut self.log_start);
+        let expired = self.log.enforce_retention(high_watermark, NOW, || {
+            *log_start = log.log_start();
+            Ok::<_, LogError>(())
+        });
+        if let Ok(Some(expired)) = expired {
+            ensure!(self.log.size() + expired.bytes == size, "{expired:?} left {} of {size} bytes", self.log.size());
+            ensure!(self.log.log_start() <= high_watermark, "{expired:?} reaches beyond {high_watermark}");
+            self.doomed.extend(expired.files);
+        }
+        if self.random.below(2) == 0 {
+            self.doomed.drain(..).for_each(|file| drop(remove_deleted_file(&*self.disk, &file)));
+        }
+        self.check("after retention")
+    }
+
     /// The process dies, with the power or without, and the next one opens the log.
     fn stop(&mut self, mut power_lost: bool) -> Result<(), String> {
         self.disk = if power_lost { self.disk.crash(self.random.next_u64()) } else { self.disk.kill() };
         // Now and then it goes once more while the log is opened.
         while self.random.below(4) == 0 {
             self.disk.set_plan(until_power_fails(self.random.below(10)));
-            let _ = open(&self.disk, self.recovery_point);
+            let _ = open(&self.disk, self.recovery_point, self.log_start);
             self.disk = self.disk.crash(self.random.next_u64());
             power_lost = true;
         }
-        self.log = open(&self.disk, self.recovery_point)?;
+        self.log = open(&self.disk, self.recovery_point, self.log_start)?;
+        self.doomed.clear();
         let at_least = if power_lost { self.safe } else { self.written };
         let end = self.log.log_end().0;
+        ensure!(self.log.log_start() == self.log_start, "the log starts at {}", self.log.log_start());
+        if end == self.log_start.0 {
+            self.producer += 1;
+        }
         ensure!(
             end >= at_least,
             "{at_least} was {}, and the log ends at {end}",
@@ -258,8 +310,16 @@ impl Life {
     /// The log holds the model, and knows its epochs.
     fn check(&self, when: &str) -> Result<(), String> {
         ensure!(self.log.log_end().0 == self.end_of_model(), "{when} the log ends at {}", self.log.log_end());
-        let mut from = Offset::ZERO;
-        for (next, bytes) in &self.model {
+        let mut from = self.log.log_start();
+        if from > Offset::ZERO {
+            let below = self.log.read(from.plus(-1), 0, self.log.log_end(), true);
+            ensure!(
+                matches!(below, Err(ReadError::OutOfRange { .. })),
+                "{when} what is deleted can be read: {below:?}"
+            );
+        }
+        let deleted = self.model.partition_point(|(next, _)| *next <= from.0);
+        for (next, bytes) in self.model.iter().skip(deleted) {
             let read = self.log.read(from, 0, self.log.log_end(), true).map_err(|error| format!("{when}: {error}"))?;
             ensure!(read.bytes == bytes && read.next_offset.0 == *next, "{when} another batch is at {from}");
             let epoch = LeaderEpoch(BatchHeader::parse(bytes).unwrap().partition_leader_epoch);
@@ -272,13 +332,14 @@ impl Life {
         }
         let last = self.model.last().map(|(_, bytes)| BatchHeader::parse(bytes).unwrap().partition_leader_epoch);
         let latest = self.log.latest_epoch().map(|epoch| epoch.0);
-        ensure!(latest == last, "{when} the latest epoch is {latest:?} where the last batch has {last:?}");
+        let is_empty = self.log.log_start() == self.log.log_end();
+        ensure!(is_empty || latest == last, "{when} the latest epoch is {latest:?} where the last batch has {last:?}");
         Ok(())
     }
 }
 
-fn idempotent_of(base: i64, count: usize, size: usize) -> Checked {
-    checked(records(BatchBuilder::new(Codec::None).producer(1, 0, base as i32), count, size, NOW.0 + base))
+fn idempotent_of(producer: i64, base: i64, count: usize, size: usize) -> Checked {
+    checked(records(BatchBuilder::new(Codec::None).producer(producer, 0, base as i32), count, size, NOW.0 + base))
 }
 
 /// Lives for 150 steps; what went wrong, if anything.
@@ -320,6 +381,7 @@ fn planted_mistakes_are_found() {
         Fault::SkipDirSync,
         Fault::KeepEpochs,
         Fault::KeepProducers,
+        Fault::StoreLogStartTooLate,
     ];
     for fault in faults {
         let found = plant(fault, || (0..400).find_map(|seed| live(seed).err()));
@@ -413,7 +475,7 @@ fn a_start_on_a_failing_disk_changes_nothing() {
                     Answer::Proceed
                 }
             });
-            match open(&life.disk, life.recovery_point) {
+            match open(&life.disk, life.recovery_point, life.log_start) {
                 Ok(log) => {
                     life.disk.clear_plan();
                     assert_eq!(state(&log), expected, "{errno} at call {at}");
@@ -421,7 +483,8 @@ fn a_start_on_a_failing_disk_changes_nothing() {
                 Err(_) => refused += 1,
             }
             life.disk = life.disk.kill();
-            assert_eq!(state(&open(&life.disk, life.recovery_point).unwrap()), expected, "after {errno} at call {at}");
+            let again = open(&life.disk, life.recovery_point, life.log_start).unwrap();
+            assert_eq!(state(&again), expected, "after {errno} at call {at}");
             if !reached.load(Ordering::Relaxed) {
                 break;
             }
