@@ -18,9 +18,8 @@ use tracing::{error, info, warn};
 use super::{
     Leadership, Partition, Scalars, TopicSettings,
     flusher::Flusher,
-    parallel,
-    recovering::{self, display_bytes},
-    slot::{LogHome, LogSlot},
+    parallel, recovering,
+    slot::{LogHome, LogSlot, display_bytes},
     stored::Keeper,
 };
 use crate::{
@@ -335,7 +334,7 @@ impl Replicas {
         let slot = match at_rest.filter(|_| is_clean) {
             Some(at_rest) => LogSlot::at_rest(home, name, topic_id, start, at_rest),
             None => {
-                let (log, _) = home.open(&name, topic_id, place.settings.log.clone(), start, bench)?;
+                let (log, _) = home.open_among(&name, topic_id, place.settings.log.clone(), start, bench)?;
                 LogSlot::open(home, log)
             }
         };

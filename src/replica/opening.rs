@@ -216,7 +216,7 @@ mod tests {
             Disk, SystemEnv,
             disk::sim::{Answer, Call, SimDisk},
         },
-        log::{Bench, LogConfig, Progress, Start},
+        log::{LogConfig, Start},
         model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicPartition},
     };
 
@@ -259,9 +259,7 @@ mod tests {
             let slot = match left {
                 Some((_, at_rest)) => LogSlot::at_rest(home, name, id.topic_id, start, at_rest),
                 None => {
-                    let progress = Progress::default();
-                    let mut bench = Bench::new(&progress);
-                    let (log, _) = home.open(&name, id.topic_id, settings.log.clone(), start, &mut bench).unwrap();
+                    let (log, _) = home.open(&name, id.topic_id, settings.log.clone(), start).unwrap();
                     LogSlot::open(home, log)
                 }
             };
@@ -380,6 +378,7 @@ mod tests {
         assert!(matches!(append(&partition, 1), Err(AppendError::Log(_))));
         assert!(read(&partition, Offset(0)).is_err());
         assert!(read(&partition, Offset(5)).is_ok(), "nothing is there to read");
+        assert_eq!(partition.shut().unwrap(), None, "the files are as they were");
         setting.disk.clear_plan();
         assert_eq!(append(&partition, 1).unwrap().base_offset, Offset(5));
     }
@@ -424,10 +423,7 @@ mod tests {
         let after = setting.disk.crash(9);
         let home = LogHome { data_dir: "/data".into(), disk: after, env: Arc::new(SystemEnv) };
         let start = Start { clean: false, recovery_point: Offset(0), log_start: Offset(0) };
-        let progress = Progress::default();
-        let mut bench = Bench::new(&progress);
-        let (log, _) =
-            home.open(partition.name(), TopicId(Uuid([7; 16])), LogConfig::default(), start, &mut bench).unwrap();
+        let (log, _) = home.open(partition.name(), TopicId(Uuid([7; 16])), LogConfig::default(), start).unwrap();
         assert_eq!(log.log_end(), Offset(6));
     }
 }

@@ -13,7 +13,7 @@ use std::{
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{Replicas, ReplicasConfig, StartError, parallel};
+use super::{Replicas, ReplicasConfig, StartError, parallel, slot::display_bytes};
 use crate::{
     env::SharedEnv,
     log::{Bench, Progress},
@@ -120,15 +120,6 @@ fn grouped(number: usize) -> String {
         text.push(digit);
     }
     text
-}
-
-pub(super) fn display_bytes(bytes: u64) -> String {
-    match bytes {
-        0..10_240 => format!("{bytes} bytes"),
-        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
-        10_485_760..10_737_418_240 => format!("{} MiB", bytes >> 20),
-        _ => format!("{:.1} GiB", (bytes >> 20) as f64 / 1024.0),
-    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use arc_swap::ArcSwapOption;
 use parking_lot::Mutex;
 use tracing::warn;
 
-use super::{LogEnds, recovering::display_bytes, scalars::AtRest};
+use super::{LogEnds, scalars::AtRest};
 use crate::{
     env::{SharedDisk, SharedEnv},
     log::{self, Bench, Log, LogConfig, LogError, Opening, Progress, Recovered, Start},
@@ -45,6 +45,18 @@ impl LogHome {
         topic_id: TopicId,
         config: LogConfig,
         start: Start,
+    ) -> Result<(Log, Recovered), LogError> {
+        let progress = Progress::default();
+        self.open_among(name, topic_id, config, start, &mut Bench::new(&progress))
+    }
+
+    /// As [`LogHome::open`], one after the other of many.
+    pub fn open_among(
+        &self,
+        name: &TopicPartition,
+        topic_id: TopicId,
+        config: LogConfig,
+        start: Start,
         bench: &mut Bench<'_>,
     ) -> Result<(Log, Recovered), LogError> {
         let opening = Opening { start, now: self.env.now(), bench };
@@ -60,6 +72,15 @@ impl LogHome {
             );
         }
         Ok(opened)
+    }
+}
+
+pub(super) fn display_bytes(bytes: u64) -> String {
+    match bytes {
+        0..10_240 => format!("{bytes} bytes"),
+        10_240..10_485_760 => format!("{} KiB", bytes >> 10),
+        10_485_760..10_737_418_240 => format!("{} MiB", bytes >> 20),
+        _ => format!("{:.1} GiB", (bytes >> 20) as f64 / 1024.0),
     }
 }
 
@@ -188,9 +209,7 @@ impl LogSlot {
             return Err(failed());
         }
         self.recovering.store(!closed.start.clean, Ordering::Release);
-        let progress = Progress::default();
-        let mut bench = Bench::new(&progress);
-        let opened = self.home.open(&self.name, self.topic_id, config(), closed.start, &mut bench);
+        let opened = self.home.open(&self.name, self.topic_id, config(), closed.start);
         let result = opened.and_then(|(log, recovered)| {
             // Where the file was cut, what was read from it may still be on its way to a peer: nothing goes in its place.
             if recovered.truncated.is_some() {
@@ -201,6 +220,7 @@ impl LogSlot {
             Ok(log)
         });
         self.recovering.store(false, Ordering::Release);
+        // Where it failed the files are as they were.
         if let Ok(log) = &result
             && let Some(at_rest) = closed.at_rest.take()
             && at_rest.log_end != log.log_end()
@@ -208,7 +228,6 @@ impl LogSlot {
             let (found, told) = (log.log_end(), at_rest.log_end);
             warn!(partition = %self.name, "the log ends at {found}, not at {told} as after the clean stop");
         }
-        closed.start.clean = false;
         result
     }
 
