@@ -14,6 +14,7 @@ pub mod producers;
 mod progress;
 mod recovery;
 mod retention;
+mod roll;
 mod segment;
 mod snapshot;
 #[cfg(test)]

@@ -32,6 +32,7 @@ use super::{
     producers::{ProducerBatch, ProducerError, Producers, Verdict},
     progress::{Bench, Progress},
     recovery::{self, Recovered, Start},
+    roll::Jitter,
     segment::{Batches, IndexPace, Segment},
     snapshot,
     transactions::{AbortedTxn, Stability, collect_aborted},
@@ -129,6 +130,7 @@ pub(super) struct Appender {
     pub first_timestamp: Option<Timestamp>,
     /// When the active segment was made or opened.
     pub since: Timestamp,
+    pub jitter: Jitter,
 }
 
 /// See the module's documentation. All methods may be called by many threads.
@@ -219,6 +221,7 @@ impl Log {
             producers: loaded.producers,
             pace: loaded.pace,
             since: now,
+            jitter: Jitter::of(topic_id, partition.partition),
         };
         let log = Log {
             disk,
@@ -710,27 +713,6 @@ impl std::fmt::Debug for Log {
 }
 
 impl Appender {
-    /// Kafka's rules: the segment would grow too large, is too old, its indexes are full, or the offset does not
-    /// fit them. Its age is told by timestamps where batches have them, so that old data that is copied today rolls
-    /// as it would have then.
-    ///
-    /// `pending` bytes are about to be appended before this batch.
-    pub(super) fn must_roll(&self, config: &LogConfig, header: &BatchHeader, pending: u64, now: Timestamp) -> bool {
-        let size = self.active.size() + pending;
-        if size == 0 {
-            return false;
-        }
-        let age = match self.first_timestamp.filter(|first| first.0 >= 0) {
-            Some(first) => header.max_timestamp.saturating_sub(first.0),
-            None => now.0.saturating_sub(self.since.0),
-        };
-        size + header.size() as u64 > config.segment_bytes
-            || age > config.segment_ms
-            || self.active.offsets.is_full(config.segment_index_bytes)
-            || self.active.times.is_full(config.segment_index_bytes)
-            || !self.active.reaches(Offset(header.last_offset()))
-    }
-
     pub(super) fn written(&mut self, header: &BatchHeader, position: u64, config: &LogConfig) {
         if position == 0 {
             self.first_timestamp = Some(Timestamp(header.max_timestamp));

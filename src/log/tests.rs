@@ -199,6 +199,12 @@ fn rolls_by_size_age_index_and_on_demand() {
     assert_eq!(bases(LogConfig { segment_bytes: 3 * size - 1, ..defaults() }, &vec![one.clone(); 5]), [0, 2, 4]);
     let aging = [1000, 1500, 2000, 2001, 1000, 3002].map(|timestamp| batch(1, 10, timestamp));
     assert_eq!(bases(LogConfig { segment_ms: 1000, ..defaults() }, &aging), [0, 3, 5]);
+    // With jitter each segment is somewhat younger, and by the records' own time.
+    let every_ms: Vec<_> = (0..6000).step_by(10).map(|at| batch(1, 0, 1_000_000 + at)).collect();
+    let jittered = bases(LogConfig { segment_ms: 1000, segment_jitter_ms: 600, ..defaults() }, &every_ms);
+    let ages: Vec<i64> = jittered.windows(2).map(|pair| 10 * (pair[1] - pair[0])).collect();
+    assert!(ages.iter().all(|age| (400..=1010).contains(age)), "{ages:?}");
+    assert!(ages.iter().max() > ages.iter().min(), "{ages:?}");
     let indexed = LogConfig { index_interval_bytes: 0, segment_index_bytes: 36, ..defaults() };
     let ascending: Vec<_> = (0..8).map(|at| batch(1, 10, 1000 + at)).collect();
     let rolled = bases(indexed, &ascending);
