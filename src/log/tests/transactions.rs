@@ -313,3 +313,39 @@ impl Life {
         assert_eq!(told(&self.log, from, until), expected, "{name}: aborted from {from} to {until}");
     }
 }
+
+/// A partition that Apache Kafka 4.3.1 wrote: three transactional producers and a plain one, among them gzip and snappy, some
+/// transactions open at the end (`compat/files/run fixture`).
+#[test]
+fn kafkas_own_partition_is_read_and_indexed_as_kafka_did() {
+    let kafka = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/log/tests/kafka"));
+    let topic_id = read_partition_metadata(&RealDisk, kafka).unwrap().unwrap();
+    let file = |dir: &Path, suffix: &str| fs::read(dir.join(format!("00000000000000000000.{suffix}"))).unwrap();
+    let snapshot = fs::read(kafka.join("00000000000000000173.snapshot")).unwrap();
+    for clean in [true, false] {
+        let dir = copy(kafka);
+        let start = Start { clean, recovery_point: Offset::ZERO, log_start: Offset::ZERO };
+        let config = LogConfig::default();
+        let opened = Log::open(Arc::new(RealDisk), dir.path(), partition(), topic_id, config, start, NOW);
+        let (log, recovered) = opened.unwrap();
+        assert_eq!((log.log_end(), recovered.truncated, recovered.producers), (Offset(173), None, 4), "clean: {clean}");
+        assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0)));
+        let transactions = transactions_in(&log);
+        let stable = last_stable(&transactions, &log, 173);
+        assert!(stable < 173 && transactions.iter().any(|it| it.end.is_none()));
+        assert_eq!(log.last_stable_offset(Offset(173)).0, stable);
+        assert_eq!(told(&log, 0, stable), aborted(&transactions, 0, stable));
+        log.close().unwrap();
+        for suffix in ["log", "txnindex"] {
+            assert!(file(dir.path(), suffix) == file(kafka, suffix), "{suffix}, clean: {clean}");
+        }
+        let ours = fs::read(dir.path().join("00000000000000000173.snapshot")).unwrap();
+        let entries = |snapshot: &[u8], count: usize| {
+            let mut entries: Vec<Vec<u8>> = snapshot[10..].chunks(46).take(count).map(<[u8]>::to_vec).collect();
+            entries.sort();
+            entries
+        };
+        assert_eq!(snapshot.len(), 10 + 4 * 46);
+        assert_eq!(entries(&ours, 4), entries(&snapshot, 4), "clean: {clean}");
+    }
+}
