@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::info;
 
-use super::{Isolation, Partition, Scalars, partition::log_ends, recovering::display_bytes, scalars::AtRest};
+use super::{Isolation, Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
 use crate::{
     log::{Log, LogError, LogSlice, ReadError, Recovered},
     model::{LeaderEpoch, Offset, Timestamp, Uuid},
