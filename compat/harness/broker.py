@@ -53,6 +53,11 @@ class Broker:
 
     def start(self):
         """Starts the process and returns once it serves Metadata with itself in it."""
+        self.launch()
+        return self.await_serving()
+
+    def launch(self):
+        """Starts the process."""
         if self.pid is not None:
             raise BrokerFailed(f"{self.folder} is started already (pid {self.pid})")
         with open(self.folder / "log", "ab") as log:
@@ -61,17 +66,22 @@ class Broker:
             )
         self.pid = self._child.pid
         self._save()
-        deadline = time.monotonic() + START_LIMIT_S
+
+    def await_serving(self, limit_s=START_LIMIT_S):
+        deadline = time.monotonic() + limit_s
         while not serves(self.port):
-            if self._child.poll() is not None:
-                self.pid = None
-                self._save()
-                raise BrokerFailed(f"exited with {self._child.returncode} before it served\n{self.log_tail()}")
+            if (code := self.exit_code()) is not None:
+                self.kill()
+                raise BrokerFailed(f"exited with {code} before it served\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
-                raise BrokerFailed(f"does not serve after {START_LIMIT_S} s\n{self.log_tail()}")
+                raise BrokerFailed(f"does not serve after {limit_s} s\n{self.log_tail()}")
             time.sleep(0.01)  # a port offers no event to wait for
         return self
+
+    def exit_code(self):
+        """How the process that this object started ended by itself, or None."""
+        return None if self._child is None else self._child.poll()
 
     def kill(self):
         """SIGKILL: what a crash of the process looks like. The page cache survives, nothing else does."""
