@@ -73,6 +73,7 @@ def arguments():
     parser.add_argument("--flush", action="store_true", help=f"with {FLUSH}: an acknowledgement waits for the disk")
     parser.add_argument("--clients", default="own", metavar="LIST", help=f"whose producers, of {','.join(CLIENTS)} (own)")
     parser.add_argument("--rate", type=float, default=4, metavar="MB", help="what all producers together send a second (4)")
+    parser.add_argument("--every", type=float, default=None, metavar="S", help="how long the broker serves at most until it is killed (0.8; 2 for others' clients)")
     parser.add_argument("--broker", choices=["felice", "kafka"], default="felice")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="of the kills' times")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
@@ -80,8 +81,10 @@ def arguments():
     chosen.clients = chosen.clients.split(",")
     if unknown := set(chosen.clients) - set(CLIENTS):
         parser.error(f"no client {', '.join(unknown)}; there are: {', '.join(CLIENTS)}")
-    if chosen.minutes <= 0 or chosen.rate <= 0:
-        parser.error("--minutes and --rate are above 0")
+    if chosen.every is None:
+        chosen.every = 0.8 if chosen.clients == ["own"] else 2
+    if min(chosen.minutes, chosen.rate, chosen.every) <= 0:
+        parser.error("--minutes, --rate and --every are above 0")
     chosen.seed = random.randrange(1 << 32) if chosen.seed is None else chosen.seed
     return chosen
 
@@ -167,7 +170,7 @@ class Course:
         producers get on."""
         told = time.monotonic()
         row = 0
-        self._pause(self.random.uniform(0.1, 0.8))
+        self._under_way(end)
         while time.monotonic() < end and not self.wrong:
             self._burst()
             self._kill()
@@ -179,10 +182,15 @@ class Course:
                 row = 0
                 if not self._serve():
                     return
-                self._pause(self.random.uniform(0.1, 0.8))
+                self._pause(self.random.uniform(self.chosen.every / 8, self.chosen.every))
             if time.monotonic() - told >= 10:
                 told = time.monotonic()
                 self._progress(end)
+
+    def _under_way(self, end):
+        """Waits until every producer has something acknowledged: a Java machine takes its time to start."""
+        while time.monotonic() < end and not all(producer.messages or producer.process.poll() is not None for producer in self.producers):
+            self._pause(0.05)
 
     def _burst(self):
         """Has the producers send what they can, rate or not, so that the kill finds them at work."""
@@ -190,7 +198,7 @@ class Course:
             if producer.process.poll() is None:
                 producer.process.stdin.write(b"!")
                 producer.process.stdin.flush()
-        self._pause(self.random.expovariate(1 / 0.01))
+        self._pause(self.random.expovariate(1 / self.random.choice((0.003, 0.02, 0.08))))
 
     def _kill(self):
         if self.broker.exit_code() is not None:
@@ -299,6 +307,7 @@ class Course:
 
     def _tell(self, verdict, took_s):
         messages, size = sum(p.messages for p in self.producers), sum(p.bytes for p in self.producers) / MB
+        again = sum(p.again for p in self.producers)
         once = sum(p.mode == "idempotent" for p in self.producers)
         names = ", ".join(dict.fromkeys("this script's own client" if p.client == "own" else p.client for p in self.producers))
         mistimed = f"{self.early:,} of them before the broker served"
@@ -307,7 +316,7 @@ class Course:
             ("kill -9", f"{self.kills:,}", mistimed),
             ("slowest recovery", f"{max(self.recoveries, default=0):.2f} s", f"half of them within {median(self.recoveries):.2f} s, from the start of the process to its first answer"),
             ("acknowledged", f"{messages:,}", f"messages, {size:,.0f} MB, by {plural(once, 'idempotent producer')} and {plural(len(self.producers) - once, 'plain one')} ({names})"),
-            ("sent again", f"{sum(p.again for p in self.producers):,}", "batches that a crash had left without an answer"),
+            *([("sent again", f"{again:,}", "batches that a crash had left without an answer")] if "own" in self.chosen.clients else []),
             ("lost", f"{verdict.lost:,}", ""),
             ("twice", f"{verdict.twice:,}", f"of the idempotent producers; the plain ones repeated {verdict.again:,}, as they may"),
             ("out of order", f"{verdict.disordered:,}", ""),
