@@ -515,7 +515,7 @@ fn finds_offsets_by_time_inside_batches_of_every_codec() {
         // Timestamps by offset; they fall back now and then.
         let mut model = Vec::new();
         for at in 0..60 {
-            let timestamp = 1000 + at * 10 - if at % 7 == 0 { 55 } else { 0 };
+            let timestamp = 1000 + at * 10 - if at % 7 == 0 { 55 } else { 0 } + if at == 45 { 200 } else { 0 };
             let count = 1 + (at % 4) as usize;
             let built = checked(records(BatchBuilder::new(codec), count, 30, timestamp));
             log.append_as_leader(&built, LeaderEpoch((at / 20) as i32), NOW).unwrap();
@@ -545,6 +545,13 @@ fn finds_offsets_by_time_inside_batches_of_every_codec() {
         log.advance_log_start(Offset(100));
         let found = log.offset_for_timestamp(Timestamp(0)).unwrap().unwrap();
         assert_eq!(found.offset, Offset(100), "records below the log start are gone");
+        for start in 101..=model.len() {
+            log.advance_log_start(Offset(start as i64));
+            let rest = &model[start..];
+            let expected = rest.iter().max().map(|max| (*max, start + rest.iter().position(|at| at == max).unwrap()));
+            let found = log.max_timestamp().unwrap().map(|found| (found.timestamp.0, found.offset.0 as usize));
+            assert_eq!(found, expected, "the largest timestamp from {start} on, {codec:?}");
+        }
     }
 }
 

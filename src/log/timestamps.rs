@@ -1,5 +1,7 @@
 //! Offsets by time, as ListOffsets asks for them: the records inside a batch are looked at, compressed or not.
 
+use std::sync::Arc;
+
 use felice_protocol::record::{Batch, BatchHeader, TimestampType};
 
 use super::{
@@ -101,8 +103,44 @@ impl Log {
         }
         let Some((segment, timestamp, offset)) = largest else { return Ok(None) };
         let Some((position, header)) = segment.locate(offset, segment.size())? else { return Ok(None) };
-        find(segment, position, &header, timestamp, self.log_start())
+        let log_start = self.log_start();
+        if header.base_offset >= log_start.0 {
+            return find(segment, position, &header, timestamp, log_start);
+        }
+        largest_from(&segments, log_start)
     }
+}
+
+/// The record with the largest timestamp where that of a whole segment may be of a record below the log start: the batches that
+/// are left of it are looked through. (Kafka answers with the record that is gone.)
+fn largest_from(segments: &[Arc<Segment>], log_start: Offset) -> Result<Option<TimestampedOffset>, LogError> {
+    let mut largest: Option<(&Segment, u64, BatchHeader, Timestamp)> = None;
+    let mut consider = |segment, position, header, timestamp: Timestamp| {
+        if timestamp.0 >= 0 && largest.is_none_or(|(.., known)| known < timestamp) {
+            largest = Some((segment, position, header, timestamp));
+        }
+    };
+    let mut buffer = vec![0; SCAN_SIZE];
+    for segment in segments {
+        let end = segment.size();
+        if segment.base >= log_start {
+            let Some(found) = segment.largest() else { continue };
+            let Some((position, header)) = segment.locate(found.offset, end)? else { continue };
+            consider(segment, position, header, found.timestamp);
+            continue;
+        }
+        let Some((position, _)) = segment.locate(log_start, end)? else { continue };
+        let mut batches = Batches::new(segment, position, end, &mut buffer);
+        while let Some((position, header)) = batches.next()? {
+            let timestamp = match header.base_offset < log_start.0 {
+                true => latest(segment, position, &header, log_start)?,
+                false => Timestamp(header.max_timestamp),
+            };
+            consider(segment, position, header, timestamp);
+        }
+    }
+    let Some((segment, position, header, timestamp)) = largest else { return Ok(None) };
+    find(segment, position, &header, timestamp, log_start)
 }
 
 /// The answer by the header alone.
@@ -146,4 +184,21 @@ fn find(
         }
     }
     Ok(None)
+}
+
+/// The largest timestamp of a batch's records at `from` or after.
+fn latest(segment: &Segment, position: u64, header: &BatchHeader, from: Offset) -> Result<Timestamp, LogError> {
+    let claimed = Timestamp(header.max_timestamp);
+    if header.timestamp_type() == TimestampType::LogAppendTime {
+        return Ok(claimed);
+    }
+    let bytes = segment.batch_bytes(position, header)?;
+    let opened = Batch::split_first(&bytes).and_then(|(batch, _)| Ok((batch.record_bytes(DECOMPRESSED_MAX)?, batch)));
+    let Ok((record_bytes, batch)) = opened else { return Ok(claimed) };
+    let Ok(records) = batch.record_views(&record_bytes) else { return Ok(Timestamp::NONE) };
+    let later = records
+        .map_while(Result::ok)
+        .filter(|record| header.base_offset.saturating_add(i64::from(record.offset_delta)) >= from.0);
+    let latest = later.map(|record| header.base_timestamp.saturating_add(record.timestamp_delta)).max();
+    Ok(latest.map_or(Timestamp::NONE, Timestamp))
 }
