@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parents[1])]
 
 from cases import CASES
+from differences import differ, short
 from harness.broker import Broker
 from known import KNOWN
 from peer import Peer
@@ -122,23 +123,6 @@ def run_on_both(name, *peers):
     for thread in threads:
         thread.join()
     return failures
-
-
-def differ(one, other, path=""):
-    """Yields (path, one, other) for each place where two answers differ."""
-    if isinstance(one, dict) and isinstance(other, dict):
-        for key in dict.fromkeys([*other, *one]):
-            yield from differ(one.get(key, "absent"), other.get(key, "absent"), f"{path}.{key}".lstrip("."))
-    elif isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        for n, (mine, its) in enumerate(zip(one, other)):
-            yield from differ(mine, its, f"{path}[{n}]")
-    elif one != other:
-        yield path, one, other
-
-
-def short(value):
-    text = repr(value)
-    return text if len(text) < 300 else f"{text[:300]}..."
 
 
 main()

@@ -160,7 +160,7 @@ class Peer:
     def note(self, label, answer):
         if label in self.transcript:
             raise RuntimeError(f"{self.case}: two answers are called {label!r}")
-        self.transcript[label] = self._plain(answer)
+        self.transcript[label] = self.plain(answer)
 
     def _learn(self, message):
         if isinstance(message, list):
@@ -173,18 +173,18 @@ class Peer:
             for each in message.values():
                 self._learn(each)
 
-    def _plain(self, value, name=""):
+    def plain(self, value, name=""):
         if isinstance(value, dict):
-            return {key: self._plain(each, key) for key, each in value.items()}
+            return {key: self.plain(each, key) for key, each in value.items()}
         if isinstance(value, list):
-            plain = [self._plain(each, name) for each in value]
+            plain = [self.plain(each, name) for each in value]
             if name in NAMED and len({each["Name"] for each in plain}) == len(plain):
                 return {each.pop("Name"): each for each in plain}
             return sorted(plain, key=repr) if plain and isinstance(plain[0], dict) and name != "batches" else plain
         if isinstance(value, uuid.UUID):
             return "no id" if value.int == 0 else f"id of {self.topic_ids.get(value, '?')}"
         if isinstance(value, bytes):
-            return self._plain(records.batches(value), "batches")
+            return self.plain(records.batches(value), "batches")
         if value is None or value == "":
             return value
         if name in ("ProducerId", "producer_id") and value >= 0 or name == "SessionId" and value > 0:
