@@ -28,6 +28,12 @@ pub enum Fault {
     SkipSwapDecision,
     /// Compaction looks at records that a power loss may still take.
     CompactUnflushed,
+    /// A recovery does not sync the indexes that it has made anew.
+    SkipIndexSync,
+    /// An index entry leads to the batch after the one that it names.
+    IndexNextBatch,
+    /// The snapshot that is taken when a segment is closed knows of the batch that follows.
+    SnapshotAfterBatch,
     /// A view of the log is stored with a position that is not flushed.
     ViewPastFlushed,
     /// Under `flush.messages=1` an append is acknowledged before it is flushed.

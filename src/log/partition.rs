@@ -400,6 +400,11 @@ impl Log {
         let last = Offset(header.last_offset());
         let rolled = appender.must_roll(&config, &header, 0, now);
         if rolled {
+            if planted(Fault::SnapshotAfterBatch)
+                && let Some(producer) = &producer
+            {
+                appender.producers.appended(producer, base, now);
+            }
             self.roll(&mut appender, &config, now)?;
         }
         let position = self.write_batches(&appender, &header.to_bytes(), &batch.payload, producer.as_ref(), base)?;

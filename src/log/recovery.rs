@@ -446,10 +446,12 @@ fn next_intact(batches: &mut Batches<'_>) -> Result<Option<(u64, BatchHeader)>, 
     }
 }
 
-/// Writes the indexes of a segment that gets no more batches. On a full disk the next start makes them once more: who lacks
-/// its last entry would not know the segment's largest timestamp.
+/// Writes the indexes of a segment that gets no more batches, durably: below the recovery point nobody looks at more than
+/// their last entries again. On a full disk the next start makes them once more: who lacks its last entry would not know the
+/// segment's largest timestamp.
 fn complete_indexes(disk: &dyn Disk, segment: &Segment) -> Result<(), LogError> {
-    match segment.settle() {
+    let sync = || if planted(Fault::SkipIndexSync) { Ok(()) } else { segment.sync(true) };
+    match segment.settle().and_then(|()| sync()) {
         Err(error) if error.is_disk_full() => files::remove(disk, segment.times.path()),
         settled => settled,
     }

@@ -210,6 +210,7 @@ impl Segment {
             && let Some(relative_offset) = self.relative(last_offset)
             && let Ok(position) = u32::try_from(position)
         {
+            let position = if planted(Fault::IndexNextBatch) { position + header.size() as u32 } else { position };
             self.offsets.push(OffsetEntry { relative_offset, position })?;
             self.push_time(largest)?;
         }

@@ -1,6 +1,7 @@
 //! The log as a whole: against a model, across restarts, with torn and corrupt files, read while written.
 
 mod compaction;
+mod agreement;
 mod crash;
 mod kafka_cleaned;
 mod opening;

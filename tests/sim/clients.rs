@@ -68,6 +68,26 @@ impl Cluster {
         }
     }
 
+    /// The leader gets far ahead of its followers, and has it all on its disk. If another leads next, it has to cut its log
+    /// below what it has flushed and closed.
+    pub(super) fn run_ahead(&mut self) -> Result<(), Violation> {
+        let Some(at) = self.truth.leader.map(index_of) else { return Ok(()) };
+        let leads =
+            |cluster: &Cluster| cluster.nodes[at].running.as_ref().is_some_and(|running| running.replica.is_leader());
+        for _ in 0..self.random.between(2, 8) {
+            if leads(self) {
+                let who = self.random.index(self.producers.len());
+                self.produce_to(at, who)?;
+            }
+        }
+        if leads(self) {
+            self.roll(at)?;
+        }
+        self.flush(at)?;
+        self.store_scalars(at, true);
+        Ok(())
+    }
+
     /// Answers whoever can be answered, and looks at what every leader says.
     pub(super) fn settle(&mut self) -> Result<(), Violation> {
         for node in &self.nodes {

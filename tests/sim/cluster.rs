@@ -18,7 +18,7 @@ use super::{
     workload::{Producer, RecordId},
 };
 use crate::{
-    log::{LogConfig, LogError},
+    log::{Log, LogConfig, LogError},
     model::{LeaderEpoch, NodeId, Offset, Timestamp},
     replica::{Demands, Leadership},
 };
@@ -83,8 +83,9 @@ pub(super) struct Cluster {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Plan {
     steps: u64,
-    power_losses: bool,
+    pub(super) power_losses: bool,
     disk_errors: bool,
+    store_errors: bool,
     /// One in so many steps is a mishap.
     mishaps: u64,
     /// One in so many requests goes to whoever thinks that it leads, and news of the controller take as long to arrive.
@@ -113,6 +114,7 @@ impl Cluster {
             steps: random.between(60, 200) * count as u64,
             power_losses: !random.one_in(4),
             disk_errors: random.one_in(2),
+            store_errors: random.one_in(4),
             mishaps: random.between(10, 60),
             schism: random.pick(&[2, 4, 12]),
         };
@@ -173,7 +175,8 @@ impl Cluster {
             0..28 => self.produce(),
             28..34 if is_running => self.flush(at),
             34..36 if is_running => {
-                self.store_scalars(at);
+                let synced = self.random.one_in(3);
+                self.store_scalars(at, synced);
                 Ok(())
             }
             36..41 if is_running => self.apply_view(at),
@@ -186,7 +189,7 @@ impl Cluster {
                 let interrupted = self.random.one_in(3).then(|| self.random.below(20));
                 self.start(at, interrupted)
             }
-            74..100 if self.nodes.len() > 1 => self.fetch(at),
+            74..100 if self.nodes.len() > 1 => self.fetch_on(at),
             _ => Ok(()),
         }
     }
@@ -196,6 +199,11 @@ impl Cluster {
         let death = if self.plan.power_losses && self.random.one_in(2) { Death::PowerLost } else { Death::Killed };
         match self.random.below(4) {
             0 | 1 => self.die(at, death),
+            2 if self.plan.store_errors => {
+                let fails = self.nodes[at].toggle_store();
+                self.trace.note(format_args!("{}: its store fails ({fails})", at + 1));
+                Ok(())
+            }
             _ => {
                 let mishap = Mishap::any(&mut self.random, self.plan.power_losses, self.plan.disk_errors);
                 self.trace.note(format_args!("{}: {mishap:?} in store", at + 1));
@@ -231,6 +239,7 @@ impl Cluster {
             Err(Failed::Disk(LogError::Io { action, source, .. })) => {
                 self.trace.note(format_args!("{}: {what} fails: cannot {action}: {source}", at + 1));
             }
+            Err(Failed::Store(error)) => self.trace.note(format_args!("{}: {what} fails: {error}", at + 1)),
             Err(Failed::Disk(error)) => self.trace.note(format_args!("{}: {what} fails: {error}", at + 1)),
             Err(Failed::Broken(violation)) => return Err(violation),
         }
@@ -263,7 +272,7 @@ impl Cluster {
         self.trace.note(format_args!("{}: has {log_end} records, high watermark {hw}", at + 1));
         let batches = contents::read_all(&running.log)?;
         oracle::view::check(&running.view, &batches)?;
-        self.check_log(&batches)?;
+        check_log(&running.log, &batches)?;
         self.register(at, is_clean)
     }
 
@@ -276,11 +285,6 @@ impl Cluster {
         Ok(())
     }
 
-    pub(super) fn check_log(&self, batches: &[StoredBatch]) -> Result<(), Violation> {
-        oracle::order::check(batches)?;
-        oracle::duplicates::check(batches)
-    }
-
     pub(super) fn flush(&mut self, at: usize) -> Result<(), Violation> {
         if self.nodes[at].running.is_none() {
             return Ok(());
@@ -289,20 +293,20 @@ impl Cluster {
         self.after(at, "flushes", result.map_err(Failed::Disk))?;
         // The flusher does so once a segment, whenever that is.
         if self.random.one_in(2) {
-            self.store_scalars(at);
+            let synced = self.random.one_in(3);
+            self.store_scalars(at, synced);
         }
         Ok(())
     }
 
-    fn store_scalars(&mut self, at: usize) {
+    pub(super) fn store_scalars(&mut self, at: usize, synced: bool) {
         if self.nodes[at].running.is_some() {
-            let synced = self.random.one_in(3);
             self.trace.note(format_args!("{}: stores its scalars (synced {synced})", at + 1));
             self.nodes[at].store_scalars(synced);
         }
     }
 
-    fn roll(&mut self, at: usize) -> Result<(), Violation> {
+    pub(super) fn roll(&mut self, at: usize) -> Result<(), Violation> {
         let running = self.nodes[at].running.as_ref().expect("it runs");
         let result = running.log.roll_now(self.now);
         self.after(at, "rolls", result.map_err(Failed::Disk))
@@ -380,9 +384,11 @@ impl Cluster {
     fn check_all_the_same(&self) -> Result<(), Violation> {
         let mut logs = Vec::new();
         for node in &self.nodes {
-            logs.push(contents::read_all(&node.running.as_ref().expect("all run").log)?);
+            let log = &node.running.as_ref().expect("all run").log;
+            let batches = contents::read_all(log)?;
+            check_log(log, &batches)?;
+            logs.push(batches);
         }
-        self.check_log(&logs[0])?;
         for (at, log) in logs.iter().enumerate() {
             if *log != logs[0] {
                 let differs = log.iter().zip(&logs[0]).find(|(one, other)| one != other);
@@ -393,6 +399,14 @@ impl Cluster {
         self.acknowledged.check(&log, Offset::ZERO)?;
         self.vanished.check(&log, Offset::ZERO)
     }
+}
+
+/// All that holds of any replica's log, whose batches these are.
+pub(super) fn check_log(log: &Log, batches: &[StoredBatch]) -> Result<(), Violation> {
+    oracle::order::check(batches)?;
+    oracle::duplicates::check(batches)?;
+    oracle::producers::check(log, batches)?;
+    oracle::indexes::check(log, batches)
 }
 
 pub(super) fn index_of(id: NodeId) -> usize {

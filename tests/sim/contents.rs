@@ -5,7 +5,7 @@ use felice_protocol::record::Batch;
 use super::{oracle::Violation, workload::RecordId};
 use crate::{
     log::Log,
-    model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId},
+    model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp},
 };
 
 /// Far more than any batch of the simulation holds.
@@ -15,22 +15,32 @@ const LIMIT: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredBatch {
     pub base_offset: Offset,
+    pub last_offset: Offset,
     pub leader_epoch: LeaderEpoch,
     pub producer_id: ProducerId,
     pub producer_epoch: ProducerEpoch,
     pub base_sequence: i32,
-    /// Each with its key.
-    pub records: Vec<(RecordId, u8)>,
+    pub last_sequence: i32,
+    pub max_timestamp: Timestamp,
+    pub records: Vec<StoredRecord>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StoredRecord {
+    pub offset: Offset,
+    pub timestamp: Timestamp,
+    pub key: u8,
+    pub id: RecordId,
 }
 
 impl StoredBatch {
     pub fn next_offset(&self) -> Offset {
-        self.base_offset.plus(self.records.len() as i64)
+        self.last_offset.plus(1)
     }
 
     /// Each record with its offset.
     pub fn offsets(&self) -> impl Iterator<Item = (Offset, RecordId)> {
-        self.records.iter().zip(self.base_offset.0..).map(|((id, _), offset)| (Offset(offset), *id))
+        self.records.iter().map(|record| (record.offset, record.id))
     }
 }
 
@@ -85,14 +95,18 @@ pub fn open(batch: &Batch) -> Result<StoredBatch, String> {
         let record = record.map_err(|error| error.to_string())?;
         let key = record.key.as_deref().and_then(|key| key.first()).copied();
         let id = record.value.as_deref().and_then(RecordId::of_value);
-        records.push(id.zip(key).ok_or("a record that nobody has sent")?);
+        let (id, key) = id.zip(key).ok_or("a record that nobody has sent")?;
+        records.push(StoredRecord { offset: Offset(record.offset), timestamp: Timestamp(record.timestamp), key, id });
     }
     Ok(StoredBatch {
         base_offset: Offset(header.base_offset),
+        last_offset: Offset(header.last_offset()),
         leader_epoch: LeaderEpoch(header.partition_leader_epoch),
         producer_id: ProducerId(header.producer_id),
         producer_epoch: ProducerEpoch(header.producer_epoch),
         base_sequence: header.base_sequence,
+        last_sequence: header.last_sequence(),
+        max_timestamp: Timestamp(header.max_timestamp),
         records,
     })
 }

@@ -22,7 +22,7 @@ fn a_short_write_that_is_not_rolled_back() {
 
 #[test]
 fn a_flush_that_does_not_sync() {
-    is_found(Fault::SkipDataSync, &["acknowledged", "vanished", "recovery", "view"]);
+    is_found(Fault::SkipDataSync, &["acknowledged", "vanished", "recovery", "view", "producers", "order"]);
 }
 
 #[test]
@@ -42,7 +42,22 @@ fn epochs_that_outlive_a_truncation() {
 
 #[test]
 fn producers_that_outlive_a_truncation() {
-    is_found(Fault::KeepProducers, &["acknowledged", "duplicates", "serves"]);
+    is_found(Fault::KeepProducers, &["producers", "acknowledged", "duplicates", "serves"]);
+}
+
+#[test]
+fn indexes_that_a_recovery_leaves_unsynced() {
+    is_found(Fault::SkipIndexSync, &["indexes"]);
+}
+
+#[test]
+fn an_index_entry_that_is_off_by_one_batch() {
+    is_found(Fault::IndexNextBatch, &["indexes"]);
+}
+
+#[test]
+fn a_snapshot_that_is_taken_too_late() {
+    is_found(Fault::SnapshotAfterBatch, &["producers"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@
 //! the incarnation in which it caught up (KIP-903).
 
 use super::{
-    cluster::{Cluster, by_offset, index_of},
+    cluster::{Cluster, by_offset, check_log, index_of},
     contents,
     oracle::Violation,
 };
@@ -63,6 +63,9 @@ impl Cluster {
         }
         if self.random.one_in(2) && self.truth.isr.len() > 1 {
             // A preferred leader election.
+            if self.random.one_in(2) {
+                self.run_ahead()?;
+            }
             self.elect();
             return Ok(());
         }
@@ -108,7 +111,7 @@ impl Cluster {
         debug_assert_eq!(start, running.log.log_end());
         let log_start = running.log.log_start();
         let batches = contents::read_all(&running.log)?;
-        self.check_log(&batches)?;
+        check_log(&running.log, &batches)?;
         let log = by_offset(&batches);
         let node = &mut self.nodes[at];
         self.acknowledged.elected(node.id, node.power_lost.take(), &log, log_start)?;

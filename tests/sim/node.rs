@@ -21,7 +21,7 @@ use crate::{
     log::{self, AppendError, Log, LogConfig, LogError, ReplicateError, Start},
     model::{LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
     replica::{Acks, Awaited, Demands, LogEnds, Replica, Scalars},
-    store::{Batch, MapStore, Store},
+    store::{Batch, MapStore, Store, StoreError},
 };
 
 const DATA_DIR: &str = "/data";
@@ -48,6 +48,7 @@ pub struct Node {
     pub power_lost: Option<Offset>,
     /// The last stop was one that was asked for.
     pub is_clean: bool,
+    store_fails: bool,
 }
 
 pub struct Running {
@@ -58,11 +59,18 @@ pub struct Running {
     pub recovery_point: Offset,
 }
 
-/// An operation that did not end well: the disk's fault, or a promise broken.
+/// An operation that did not end well: the disk's fault, or the store's, or a promise broken.
 #[derive(Debug)]
 pub enum Failed {
     Disk(LogError),
+    Store(StoreError),
     Broken(Violation),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed::Store(error)
+    }
 }
 
 impl From<LogError> for Failed {
@@ -93,6 +101,7 @@ impl Node {
             flushed: Offset::ZERO,
             power_lost: None,
             is_clean: false,
+            store_fails: false,
         }
     }
 
@@ -100,8 +109,18 @@ impl Node {
         mishap.arm(&self.disk, &self.happened, random);
     }
 
-    pub fn disarm(&self) {
+    pub fn disarm(&mut self) {
         self.disk.clear_plan();
+        self.store.set_fault(None);
+        self.store_fails = false;
+    }
+
+    /// The store takes no more writes, or takes them again. True where it fails from now on.
+    pub fn toggle_store(&mut self) -> bool {
+        self.store_fails = !self.store_fails;
+        let full = StoreError::Full { path: DATA_DIR.into() };
+        self.store.set_fault(self.store_fails.then_some(full));
+        self.store_fails
     }
 
     /// The process, if there is one, is no more; the disk is as the next one finds it.
@@ -119,6 +138,7 @@ impl Node {
                 self.power_lost = Some(self.power_lost.map_or(self.flushed, |before| before.min(self.flushed)));
             }
         }
+        self.store_fails = false;
         self.happened = Happened::default();
     }
 
@@ -266,11 +286,10 @@ impl Node {
         self.write(&batch, synced);
     }
 
+    /// What cannot be written now is written another time.
     fn write(&self, batch: &Batch, synced: bool) {
-        self.store.write(batch).expect("the store is there");
-        if synced {
-            self.store.sync().expect("the store is there");
-        }
+        let written = self.store.write(batch).and_then(|()| if synced { self.store.sync() } else { Ok(()) });
+        assert!(written.is_ok() || self.store_fails, "{written:?}");
     }
 
     /// Applies some of what may be materialized to the view, and stores it with its position.
@@ -293,7 +312,7 @@ impl Node {
     }
 
     /// Cuts the log of a follower, after everything that rests on what is cut.
-    pub fn truncate(&mut self, to: Offset, now: Timestamp) -> Result<(), LogError> {
+    pub fn truncate(&mut self, to: Offset, now: Timestamp) -> Result<(), Failed> {
         let stored = self.scalars();
         let Running { log, replica, view, recovery_point } = self.running.as_mut().expect("a process that runs");
         *recovery_point = (*recovery_point).min(to);
@@ -309,14 +328,17 @@ impl Node {
             let scalars =
                 Scalars { recovery_point, high_watermark, log_start: lowered.log_start, ..Scalars::default() };
             scalars.put(&mut batch, DIRECTORY_ID, id());
-            if view.position.offset > to {
-                *view = View::new(TOPIC_ID);
+            let is_ahead = view.position.offset > to;
+            if is_ahead {
                 View::delete(&mut batch);
             }
-            store.write_synced(&batch).expect("the store is there");
+            store.write_synced(&batch)?;
+            if is_ahead {
+                *view = View::new(TOPIC_ID);
+            }
             // From here on less is promised, whatever becomes of it.
             *flushed = (*flushed).min(lowered.recovery_point);
-            Ok::<(), LogError>(())
+            Ok::<(), Failed>(())
         })?;
         replica.note_truncation(ends(log));
         Ok(())

@@ -3,7 +3,7 @@
 use super::{
     cluster::{Cluster, index_of},
     mishap::Death,
-    node::{Failed, ends},
+    node::ends,
     oracle::Violation,
 };
 use crate::{
@@ -47,9 +47,29 @@ impl Cluster {
         self.summary.truncations += 1;
         let result = self.nodes[at].truncate(truncation.to, self.now);
         let failed = result.is_err();
-        self.after(at, &what, result.map_err(Failed::Disk))?;
+        self.after(at, &what, result)?;
+        if self.nodes[at].running.is_none() {
+            return Ok(());
+        }
         // A log that could not be cut is not to be used.
-        if failed && self.nodes[at].running.is_some() { self.die(at, Death::Killed) } else { Ok(()) }
+        if failed { self.die(at, Death::Killed) } else { Ok(()) }
+    }
+
+    /// As [`Cluster::fetch`]. A log that is cut for it may soon have other records in place of those that it lost, and then the
+    /// power goes.
+    pub(super) fn fetch_on(&mut self, at: usize) -> Result<(), Violation> {
+        let before = self.summary.truncations;
+        self.fetch(at)?;
+        if self.summary.truncations == before || self.random.one_in(2) {
+            return Ok(());
+        }
+        for _ in 0..self.random.between(1, 3) {
+            if self.nodes[at].running.is_some() {
+                self.fetch(at)?;
+            }
+        }
+        let lives = self.nodes[at].running.is_some() && self.plan.power_losses;
+        if lives && self.random.one_in(2) { self.die(at, Death::PowerLost) } else { Ok(()) }
     }
 
     fn fetch_from(&mut self, at: usize, from: usize, position: Offset) -> Result<(), Violation> {

@@ -1,7 +1,10 @@
 //! A view of the log, as a coordinator would keep one: by key, how many records there were and the last of them. It lies in
 //! the store, with the position that it was applied to, as one value in one atomic write.
 
-use super::{contents::StoredBatch, workload::RecordId};
+use super::{
+    contents::{StoredBatch, StoredRecord},
+    workload::RecordId,
+};
 use crate::{
     model::{LeaderEpoch, Offset, TopicId, Uuid},
     replica::Position,
@@ -24,7 +27,7 @@ impl View {
     /// Applies whole batches, the first of which begins at the position.
     pub fn apply(&mut self, batches: &[StoredBatch]) {
         for batch in batches {
-            for (id, key) in &batch.records {
+            for StoredRecord { id, key, .. } in &batch.records {
                 let (count, last) = &mut self.by_key[usize::from(*key)];
                 (*count, *last) = (*count + 1, Some(*id));
             }

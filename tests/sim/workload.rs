@@ -64,6 +64,8 @@ pub struct Sent {
 pub struct Producer {
     pub index: u8,
     pub acks: Acks,
+    /// One in so many records is large.
+    large: u64,
     idempotent: Option<Session>,
     pub in_flight: VecDeque<Sent>,
     next_number: u32,
@@ -84,6 +86,7 @@ impl Producer {
         Producer {
             index,
             acks: if random.one_in(4) { Acks::Leader } else { Acks::All },
+            large: random.pick(&[2, 8, 8]),
             idempotent: idempotent.then_some(Session { epoch: 0, next_sequence }),
             in_flight: VecDeque::new(),
             next_number: 0,
@@ -121,7 +124,7 @@ impl Producer {
             let id = RecordId { producer: self.index, number: self.next_number };
             self.next_number += 1;
             let mut value = id.to_value().to_vec();
-            let size = if random.one_in(8) { random.between(200, 900) } else { random.below(60) };
+            let size = if random.one_in(self.large) { random.between(200, 900) } else { random.below(60) };
             value.extend((0..size).map(|_| random.next() as u8));
             let key = [random.below(KEYS.into()) as u8];
             builder = builder.record(now.0 + at as i64, Some(&key), Some(&value));

@@ -3,8 +3,10 @@
 pub mod acknowledged;
 pub mod duplicates;
 pub mod high_watermark;
+pub mod indexes;
 pub mod metadata;
 pub mod order;
+pub mod producers;
 pub mod recovery;
 pub mod vanished;
 pub mod view;

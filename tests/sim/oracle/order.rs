@@ -20,11 +20,13 @@ pub fn check(batches: &[StoredBatch]) -> Result<(), Violation> {
     // Of each producer, the first number of its last batch.
     let mut sent: BTreeMap<u8, u32> = BTreeMap::new();
     for batch in batches {
-        let Some((first, _)) = batch.records.first() else { return violation("an empty batch".to_owned()) };
+        let Some(first) = batch.records.first().map(|record| record.id) else {
+            return violation("an empty batch".to_owned());
+        };
         if sent.insert(first.producer, first.number).is_some_and(|before| before > first.number) {
             return violation(format!("{first} at {} comes after a later one", batch.base_offset));
         }
-        if batch.records.windows(2).any(|pair| pair[1].0.number != pair[0].0.number + 1) {
+        if batch.records.windows(2).any(|pair| pair[1].id.number != pair[0].id.number + 1) {
             return violation(format!("the records within {} are out of order", batch.base_offset));
         }
     }

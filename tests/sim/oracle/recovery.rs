@@ -1,7 +1,7 @@
 //! Recovery comes to the same whether or not it is interrupted: a process that is killed while it recovers, at any step,
 //! leaves files from which the next one recovers the same log. And it keeps whatever the log said was flushed.
 
-use super::Violation;
+use super::{Violation, producers};
 use crate::{
     log::Log,
     model::{LeaderEpoch, Offset},
@@ -15,7 +15,7 @@ pub struct Recovered {
     log_end: Offset,
     batches: Vec<StoredBatch>,
     epoch_ends: Vec<Option<(LeaderEpoch, Offset)>>,
-    producers: usize,
+    producers: producers::State,
 }
 
 impl Recovered {
@@ -25,7 +25,7 @@ impl Recovered {
             log_end: log.log_end(),
             batches: contents::read_all(log)?,
             epoch_ends: (0..=epochs.0).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect(),
-            producers: log.producer_count(),
+            producers: producers::known(&log.producers()),
         })
     }
 
@@ -47,6 +47,6 @@ impl Recovered {
 
     fn summary(&self) -> String {
         let Recovered { log_start, log_end, batches, epoch_ends, producers } = self;
-        format!("{log_start}..{log_end}, {} batches, epochs {epoch_ends:?}, {producers} producers", batches.len())
+        format!("{log_start}..{log_end}, {} batches, epochs {epoch_ends:?}, producers {producers:?}", batches.len())
     }
 }
