@@ -136,8 +136,12 @@ pub(super) fn load(
     loader.epochs.truncate_end(log_end);
     if !epochs_known {
         loader.rebuild_epochs(&segments)?;
+    } else if !start.clean {
+        loader.complete_epochs(&segments, log_start)?;
     }
     loader.epochs.truncate_start(log_start);
+    // Of a log without records none is left, whichever way it came to be empty.
+    loader.epochs.truncate_end(log_end);
     let rebuild = loader.first_marker;
     let Replayed { producers, ended } =
         load_producers(&**disk, dir, &segments, &listing.snapshots, log_end, rebuild, now)?;
@@ -344,6 +348,24 @@ impl Loader<'_> {
             note_epoch(&mut self.epochs, &header);
             end = Offset(header.next_offset());
         }
+    }
+
+    /// The log's start was raised, the epochs before it were forgotten, and then nobody remembered the new start: the records are
+    /// back, and their epochs have to be looked for.
+    fn complete_epochs(&mut self, segments: &[Segment], log_start: Offset) -> Result<(), LogError> {
+        let known = self.epochs.clone();
+        let Some(first) = known.entries().first().filter(|first| first.start > log_start) else { return Ok(()) };
+        self.epochs = LeaderEpochs::default();
+        for segment in segments.iter().take_while(|segment| segment.base < first.start) {
+            let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
+            while let Some((_, header)) = next_intact(&mut batches)?.filter(|(_, h)| h.base_offset < first.start.0) {
+                note_epoch(&mut self.epochs, &header);
+            }
+        }
+        for entry in known.entries() {
+            self.epochs.assign(entry.epoch, entry.start);
+        }
+        Ok(())
     }
 
     fn rebuild_epochs(&mut self, segments: &[Segment]) -> Result<(), LogError> {
