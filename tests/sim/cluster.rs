@@ -40,6 +40,7 @@ pub struct Summary {
     pub epochs: i32,
     pub truncations: usize,
     pub views_used: usize,
+    pub expired: usize,
 }
 
 /// One seed, one run, one trace.
@@ -76,6 +77,8 @@ pub(super) struct Cluster {
     pub(super) acknowledged: Acknowledged,
     pub(super) vanished: Vanished,
     pub(super) high_watermark: HighWatermark,
+    /// Nobody has deleted anything from here on.
+    pub(super) deleted_below: Offset,
     pub(super) summary: Summary,
 }
 
@@ -86,6 +89,8 @@ pub(super) struct Plan {
     pub(super) power_losses: bool,
     disk_errors: bool,
     store_errors: bool,
+    /// Records are deleted, by clients and by retention.
+    deletes: bool,
     /// One in so many steps is a mishap.
     mishaps: u64,
     /// One in so many requests goes to whoever thinks that it leads, and news of the controller take as long to arrive.
@@ -97,6 +102,7 @@ impl Cluster {
         let mut random = Random::new(seed);
         let count = random.pick(&[1, 1, 2, 3, 3]);
         let flushes_each = random.one_in(2);
+        let deletes = random.one_in(3);
         let settings = Settings {
             log: LogConfig {
                 segment_bytes: if random.one_in(2) {
@@ -105,6 +111,9 @@ impl Cluster {
                     random.between(4_000, 20_000)
                 },
                 index_interval_bytes: random.between(60, 1_000),
+                deletes,
+                retention_ms: random.pick(&[-1, 300, 1_000, 4_000]),
+                retention_bytes: random.pick(&[-1, 4_000, 20_000]),
                 flush_messages: if flushes_each { 1 } else { i64::MAX as u64 },
                 ..LogConfig::default()
             },
@@ -115,6 +124,7 @@ impl Cluster {
             power_losses: !random.one_in(4),
             disk_errors: random.one_in(2),
             store_errors: random.one_in(4),
+            deletes,
             mishaps: random.between(10, 60),
             schism: random.pick(&[2, 4, 12]),
         };
@@ -144,6 +154,7 @@ impl Cluster {
             acknowledged: Acknowledged::default(),
             vanished: Vanished::default(),
             high_watermark: HighWatermark::default(),
+            deleted_below: Offset::ZERO,
             summary: Summary::default(),
         }
     }
@@ -171,6 +182,9 @@ impl Cluster {
             return self.mishap(at);
         }
         let is_running = self.nodes[at].running.is_some();
+        if self.plan.deletes && is_running && self.random.one_in(15) {
+            return self.delete(at);
+        }
         match self.random.below(100) {
             0..28 => self.produce(),
             28..34 if is_running => self.flush(at),
@@ -271,8 +285,9 @@ impl Cluster {
         self.summary.views_used += usize::from(running.view.position.offset > Offset::ZERO);
         self.trace.note(format_args!("{}: has {log_end} records, high watermark {hw}", at + 1));
         let batches = contents::read_all(&running.log)?;
-        oracle::view::check(&running.view, &batches)?;
         check_log(&running.log, &batches)?;
+        self.nodes[at].check_view()?;
+        oracle::log_start::check(&running.log, self.nodes[at].promised_start, self.deleted_below)?;
         self.register(at, is_clean)
     }
 
@@ -351,7 +366,7 @@ impl Cluster {
         for at in 0..self.nodes.len() {
             self.nodes[at].disarm();
         }
-        for _ in 0..2_000 {
+        for _ in 0..400 {
             self.now = Timestamp(self.now.0 + 10);
             for at in 0..self.nodes.len() {
                 if self.nodes[at].running.is_none() {
@@ -389,6 +404,12 @@ impl Cluster {
             check_log(log, &batches)?;
             logs.push(batches);
         }
+        // Each deletes for itself.
+        let starts = self.nodes.iter().filter_map(|node| node.running.as_ref().map(|running| running.log.log_start()));
+        let start = starts.max().unwrap_or_default();
+        for log in &mut logs {
+            log.retain(|batch| batch.last_offset >= start);
+        }
         for (at, log) in logs.iter().enumerate() {
             if *log != logs[0] {
                 let differs = log.iter().zip(&logs[0]).find(|(one, other)| one != other);
@@ -396,8 +417,8 @@ impl Cluster {
             }
         }
         let log = by_offset(&logs[0]);
-        self.acknowledged.check(&log, Offset::ZERO)?;
-        self.vanished.check(&log, Offset::ZERO)
+        self.acknowledged.check(&log, start)?;
+        self.vanished.check(&log, start)
     }
 }
 

@@ -76,6 +76,9 @@ pub fn read_around(log: &Log, from: Offset, to: Offset) -> Result<Vec<StoredBatc
     while next < to {
         let slice = log.read(next, 1, log.log_end(), true);
         let slice = slice.map_err(|error| Violation::new("whole", format!("reading at {next}: {error}")))?;
+        if slice.next_offset <= next {
+            return Err(Violation::new("whole", format!("reading at {next}: nothing is there")));
+        }
         batches.extend(read(log, next, slice.next_offset, 1)?);
         next = slice.next_offset;
     }

@@ -61,6 +61,11 @@ fn a_snapshot_that_is_taken_too_late() {
 }
 
 #[test]
+fn segments_that_go_before_the_log_start_is_stored() {
+    is_found(Fault::StoreLogStartTooLate, &["log_start"]);
+}
+
+#[test]
 fn a_view_past_what_is_flushed() {
     is_found(Fault::ViewPastFlushed, &["view"]);
 }

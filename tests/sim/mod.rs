@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod commands;
 mod contents;
+mod deletion;
 mod faults;
 mod journal;
 mod membership;

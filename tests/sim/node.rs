@@ -1,13 +1,16 @@
 //! One broker, as far as one partition is concerned: the real log on a simulated disk, the real rules, the store's ordered
 //! map, and a view. What the runtime does in `replica/` around them is done here step by step.
 
-use std::{path::Path, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use felice_protocol::record::{ProduceLimits, TimestampType, check_produced};
 
 use super::{
-    contents,
+    contents::{self, StoredBatch},
     mishap::{Death, Happened, Mishap},
     oracle::{self, Violation},
     random::Random,
@@ -36,8 +39,8 @@ pub struct Settings {
 
 pub struct Node {
     pub id: NodeId,
-    disk: Arc<SimDisk>,
-    store: MapStore,
+    pub(super) disk: Arc<SimDisk>,
+    pub(super) store: MapStore,
     pub happened: Happened,
     pub running: Option<Running>,
     /// Counts its starts.
@@ -49,6 +52,12 @@ pub struct Node {
     /// The last stop was one that was asked for.
     pub is_clean: bool,
     store_fails: bool,
+    /// What the log has said is deleted for good.
+    pub promised_start: Offset,
+    /// Files that retention has renamed and nobody has removed yet.
+    pub(super) doomed: Vec<PathBuf>,
+    /// All that each view was made of, as it was then, by its generation.
+    applied: Vec<Vec<StoredBatch>>,
 }
 
 pub struct Running {
@@ -102,6 +111,9 @@ impl Node {
             power_lost: None,
             is_clean: false,
             store_fails: false,
+            promised_start: Offset::ZERO,
+            doomed: Vec::new(),
+            applied: Vec::new(),
         }
     }
 
@@ -139,6 +151,7 @@ impl Node {
             }
         }
         self.store_fails = false;
+        self.doomed.clear();
         self.happened = Happened::default();
     }
 
@@ -160,8 +173,12 @@ impl Node {
         }
         self.flushed = running.log.flushed();
         let mut batch = Batch::new();
-        scalars(&running, running.log.log_end()).put(&mut batch, DIRECTORY_ID, id());
+        self.put(&scalars(&running, running.log.log_end()), &mut batch);
         self.is_clean = is_closed && self.store.write_synced(&batch).is_ok();
+        if self.is_clean {
+            self.promised_start = running.log.log_start();
+        }
+        self.doomed.clear();
         self.disk = self.disk.kill();
         self.is_clean
     }
@@ -198,7 +215,10 @@ impl Node {
             oracle::view::check_found(found, &log)?;
         }
         let held = found.filter(|found| found.position.is_held_by(&log));
-        let view = held.unwrap_or_else(|| View::new(TOPIC_ID));
+        if let Some(held) = &held {
+            self.applied[held.generation as usize].retain(|batch| batch.base_offset < held.position.offset);
+        }
+        let view = held.unwrap_or_else(|| begin_view(&mut self.applied, log.log_start()));
         self.running = Some(Running { log, replica, view, recovery_point: Offset::ZERO });
         self.note_flushed();
         Ok(())
@@ -222,11 +242,15 @@ impl Node {
         Log::open(disk, &dir, name, TOPIC_ID, settings.log.clone(), start, now).map(|(log, _)| log)
     }
 
-    fn scalars(&self) -> Scalars {
+    pub(super) fn scalars(&self) -> Scalars {
         Scalars::load(&self.store, DIRECTORY_ID, id()).expect("the store is there")
     }
 
-    fn process(&mut self) -> &mut Running {
+    pub(super) fn put(&self, scalars: &Scalars, batch: &mut Batch) {
+        scalars.put(batch, DIRECTORY_ID, id());
+    }
+
+    pub(super) fn process(&mut self) -> &mut Running {
         self.running.as_mut().expect("a process that runs")
     }
 
@@ -282,20 +306,33 @@ impl Node {
             return;
         }
         let mut batch = Batch::new();
-        scalars(running, active.max(self.scalars().recovery_point)).put(&mut batch, DIRECTORY_ID, id());
-        self.write(&batch, synced);
+        let log_start = running.log.log_start();
+        self.put(&scalars(running, active.max(self.scalars().recovery_point)), &mut batch);
+        if self.write(&batch, synced) && synced {
+            self.promised_start = log_start;
+        }
     }
 
-    /// What cannot be written now is written another time.
-    fn write(&self, batch: &Batch, synced: bool) {
+    /// What cannot be written now is written another time. True where it was.
+    fn write(&self, batch: &Batch, synced: bool) -> bool {
         let written = self.store.write(batch).and_then(|()| if synced { self.store.sync() } else { Ok(()) });
         assert!(written.is_ok() || self.store_fails, "{written:?}");
+        written.is_ok()
     }
 
     /// Applies some of what may be materialized to the view, and stores it with its position.
     pub fn apply_view(&mut self, max_bytes: usize, synced: bool) -> Result<(), Violation> {
-        let Running { log, replica, view, .. } = self.process();
+        let Running { log, replica, view, .. } = self.running.as_mut().expect("a process that runs");
         let until = if planted(Fault::ViewPastFlushed) { replica.high_watermark() } else { replica.materializable() };
+        if view.position.offset < log.log_start() {
+            // Records were deleted that it has not seen. What is stored of it must not outlive a cut of the log.
+            let mut batch = Batch::new();
+            View::delete(&mut batch);
+            if self.store.write(&batch).is_err() {
+                return Ok(());
+            }
+            *view = begin_view(&mut self.applied, log.log_start());
+        }
         let from = view.position.offset;
         if from >= until {
             return Ok(());
@@ -303,21 +340,42 @@ impl Node {
         // One answer's worth.
         let some =
             log.read(from, max_bytes, until, true).map_err(|error| Violation::new("whole", error.to_string()))?;
-        view.apply(&contents::read(log, from, some.next_offset, max_bytes)?);
+        let batches = contents::read(log, from, some.next_offset, max_bytes)?;
+        view.apply(&batches);
+        self.applied[view.generation as usize].extend(batches);
         let mut batch = Batch::new();
         view.put(&mut batch);
         self.write(&batch, synced);
-        let Running { log, view, .. } = self.process();
-        oracle::view::check(view, &contents::read_all(log)?)
+        self.check_view()
+    }
+
+    /// The view is what all that was applied to it comes to, and that is in the log, but for what was deleted.
+    pub fn check_view(&self) -> Result<(), Violation> {
+        let Some(Running { log, view, .. }) = &self.running else { return Ok(()) };
+        oracle::view::check(view, &self.applied[view.generation as usize], &contents::read_all(log)?)
     }
 
     /// Cuts the log of a follower, after everything that rests on what is cut.
     pub fn truncate(&mut self, to: Offset, now: Timestamp) -> Result<(), Failed> {
+        self.cut(to, |log, store| log.truncate_to(to, now, store))
+    }
+
+    /// Empties the log of a follower, which then begins at `start`.
+    pub fn begin_anew(&mut self, start: Offset, now: Timestamp) -> Result<(), Failed> {
+        self.cut(start, |log, store| log.truncate_fully_and_start_at(start, now, store))
+    }
+
+    fn cut(
+        &mut self,
+        to: Offset,
+        cut: impl FnOnce(&Log, &mut dyn FnMut(log::Scalars) -> Result<(), Failed>) -> Result<Offset, Failed>,
+    ) -> Result<(), Failed> {
         let stored = self.scalars();
         let Running { log, replica, view, recovery_point } = self.running.as_mut().expect("a process that runs");
         *recovery_point = (*recovery_point).min(to);
-        let (store, flushed) = (&self.store, &mut self.flushed);
-        log.truncate_to(to, now, |lowered| {
+        let (store, flushed, promised) = (&self.store, &mut self.flushed, &mut self.promised_start);
+        let applied = &mut self.applied;
+        cut(log, &mut |lowered| {
             let recovery_point = if planted(Fault::KeepRecoveryPoint) {
                 stored.recovery_point
             } else {
@@ -328,17 +386,18 @@ impl Node {
             let scalars =
                 Scalars { recovery_point, high_watermark, log_start: lowered.log_start, ..Scalars::default() };
             scalars.put(&mut batch, DIRECTORY_ID, id());
-            let is_ahead = view.position.offset > to;
+            let is_ahead = view.position.offset > to || view.position.offset < lowered.log_start;
             if is_ahead {
                 View::delete(&mut batch);
             }
             store.write_synced(&batch)?;
             if is_ahead {
-                *view = View::new(TOPIC_ID);
+                *view = begin_view(applied, lowered.log_start);
             }
             // From here on less is promised, whatever becomes of it.
+            *promised = lowered.log_start;
             *flushed = (*flushed).min(lowered.recovery_point);
-            Ok::<(), Failed>(())
+            Ok(())
         })?;
         replica.note_truncation(ends(log));
         Ok(())
@@ -366,6 +425,11 @@ fn scalars(running: &Running, recovery_point: Offset) -> Scalars {
         high_watermark: running.replica.high_watermark(),
         ..Scalars::default()
     }
+}
+
+fn begin_view(applied: &mut Vec<Vec<StoredBatch>>, log_start: Offset) -> View {
+    applied.push(Vec::new());
+    View::new(TOPIC_ID, log_start, applied.len() as u32 - 1)
 }
 
 pub fn ends(log: &Log) -> LogEnds {

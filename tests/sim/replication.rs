@@ -3,7 +3,7 @@
 use super::{
     cluster::{Cluster, index_of},
     mishap::Death,
-    node::ends,
+    node::{Failed, ends},
     oracle::Violation,
 };
 use crate::{
@@ -26,11 +26,20 @@ impl Cluster {
         let leader = self.nodes[from].running.as_ref().filter(|running| leads(&running.replica));
         // Else it is fenced, or nobody is there, and asks again.
         let Some(leader) = leader else { return Ok(()) };
+        if position < leader.log.log_start() {
+            let start = leader.log.log_start();
+            return self.begin_anew(at, start);
+        }
         let relation = last_epoch
             .map_or(Lineage::Same, |last| lineage(position, last, epoch_end(leader.log.epoch_end_offset(last))));
         match relation {
             Lineage::Same if position <= leader.log.log_end() => self.fetch_from(at, from, position),
             Lineage::Diverges(leaders) => self.truncate(at, leaders),
+            // It has only a start, all else having been deleted, and its leader has lost what was behind that.
+            Lineage::Same | Lineage::OutOfRange if last_epoch.is_none() && position > leader.log.log_end() => {
+                let end = leader.log.log_end();
+                self.begin_anew(at, end)
+            }
             Lineage::Same | Lineage::OutOfRange => {
                 let what =
                     format!("{} has {last_epoch:?} before {position}, and {} knows nothing of it", at + 1, from + 1);
@@ -46,8 +55,18 @@ impl Cluster {
         let what = format!("{truncation:?} of {}", follower.log.log_end());
         self.summary.truncations += 1;
         let result = self.nodes[at].truncate(truncation.to, self.now);
+        self.after_cut(at, &what, result)
+    }
+
+    /// The leader has none of a follower's records any more.
+    fn begin_anew(&mut self, at: usize, start: Offset) -> Result<(), Violation> {
+        let result = self.nodes[at].begin_anew(start, self.now);
+        self.after_cut(at, &format!("begins anew at {start}"), result)
+    }
+
+    fn after_cut(&mut self, at: usize, what: &str, result: Result<(), Failed>) -> Result<(), Violation> {
         let failed = result.is_err();
-        self.after(at, &what, result)?;
+        self.after(at, what, result)?;
         if self.nodes[at].running.is_none() {
             return Ok(());
         }
@@ -77,6 +96,7 @@ impl Cluster {
         let leader = self.nodes[from].running.as_mut().expect("it leads");
         let slice = leader.log.read(position, max_bytes, leader.log.log_end(), true);
         let slice = slice.map_err(|error| Violation::new("whole", error.to_string()))?;
+        let log_start = leader.log.log_start();
         leader.replica.note_fetch(NodeId(at as i32 + 1), position);
         let high_watermark = leader.replica.high_watermark();
         self.fetched_in.insert((from, at), self.nodes[at].incarnation);
@@ -85,11 +105,22 @@ impl Cluster {
             self.trace.note(format_args!("{}: the answer to its fetch from {position} is lost", at + 1));
             return Ok(());
         }
+        let follower = &self.nodes[at].running.as_ref().expect("it runs").log;
+        if slice.base_offset < position && follower.log_start() == position && follower.log_end() == position {
+            // It begins in the middle of a batch, of which it can only take the whole.
+            self.begin_anew(at, slice.base_offset)?;
+            if self.nodes[at].running.is_none() {
+                return Ok(());
+            }
+        }
         let result = self.nodes[at].follow(&slice.bytes, high_watermark, self.now);
         let end = ends(&self.nodes[at].running.as_ref().expect("it runs").log).log_end;
         let what = format!("fetches {position} to {end} from {}", from + 1);
         match result {
-            Ok(()) => self.after(at, &what, Ok(())),
+            Ok(()) => {
+                self.nodes[at].follow_log_start(log_start);
+                self.after(at, &what, Ok(()))
+            }
             Err(ReplicateError::Log(error)) => self.after(at, &what, Err(error.into())),
             Err(error) => Err(Violation::new("order", format!("{what}: {error}"))),
         }

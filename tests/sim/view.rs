@@ -15,13 +15,17 @@ const KEY: &[u8] = b"view";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct View {
+    /// Which of the views that were begun of one log this is.
+    pub generation: u32,
     pub position: Position,
     by_key: Vec<(u32, Option<RecordId>)>,
 }
 
 impl View {
-    pub fn new(topic_id: TopicId) -> View {
-        View { position: Position::start(topic_id), by_key: vec![(0, None); super::workload::KEYS.into()] }
+    /// A view to which nothing was applied of a log that begins at `log_start`.
+    pub fn new(topic_id: TopicId, log_start: Offset, generation: u32) -> View {
+        let position = Position { offset: log_start, ..Position::start(topic_id) };
+        View { generation, position, by_key: vec![(0, None); super::workload::KEYS.into()] }
     }
 
     /// Applies whole batches, the first of which begins at the position.
@@ -50,7 +54,8 @@ impl View {
 
     fn to_bytes(&self) -> Vec<u8> {
         let Position { topic_id, offset, leader_epoch } = self.position;
-        let mut bytes = topic_id.0.0.to_vec();
+        let mut bytes = self.generation.to_be_bytes().to_vec();
+        bytes.extend(topic_id.0.0);
         bytes.extend(offset.0.to_be_bytes());
         bytes.extend(leader_epoch.0.to_be_bytes());
         for (count, last) in &self.by_key {
@@ -66,7 +71,8 @@ impl View {
     }
 
     fn from_bytes(bytes: &[u8]) -> View {
-        let (position, rest) = bytes.split_at(28);
+        let (generation, rest) = bytes.split_at(4);
+        let (position, rest) = rest.split_at(28);
         let by_key = rest.chunks(9).map(|entry| {
             let count = u32::from_be_bytes(entry[..4].try_into().unwrap());
             (count, RecordId::of_value(&entry[4..]).filter(|_| count > 0))
@@ -76,6 +82,7 @@ impl View {
             offset: Offset(i64::from_be_bytes(position[16..24].try_into().unwrap())),
             leader_epoch: LeaderEpoch(i32::from_be_bytes(position[24..].try_into().unwrap())),
         };
-        View { position, by_key: by_key.collect() }
+        let generation = u32::from_be_bytes(generation.try_into().unwrap());
+        View { generation, position, by_key: by_key.collect() }
     }
 }

@@ -4,6 +4,7 @@ pub mod acknowledged;
 pub mod duplicates;
 pub mod high_watermark;
 pub mod indexes;
+pub mod log_start;
 pub mod metadata;
 pub mod order;
 pub mod producers;
