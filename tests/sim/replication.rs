@@ -105,9 +105,8 @@ impl Cluster {
             self.trace.note(format_args!("{}: the answer to its fetch from {position} is lost", at + 1));
             return Ok(());
         }
-        let follower = &self.nodes[at].running.as_ref().expect("it runs").log;
-        if slice.base_offset < position && follower.log_start() == position && follower.log_end() == position {
-            // It begins in the middle of a batch, of which it can only take the whole.
+        if slice.base_offset < position && position <= log_start {
+            // The log begins in the middle of a batch, of which a follower can only take the whole. What it has is deleted.
             self.begin_anew(at, slice.base_offset)?;
             if self.nodes[at].running.is_none() {
                 return Ok(());
