@@ -48,7 +48,9 @@ impl Log {
             let position = segment.position_of_timestamp(timestamp, log_start, end)?;
             let mut batches = Batches::new(segment, position, end, &mut buffer);
             while let Some((position, header)) = batches.next()? {
-                if header.max_timestamp < timestamp.0 || header.last_offset() < log_start.0 {
+                // Compaction leaves headers of batches, whose largest timestamp is no record's any more.
+                let is_empty = header.record_count == 0;
+                if is_empty || header.max_timestamp < timestamp.0 || header.last_offset() < log_start.0 {
                     continue;
                 }
                 if in_vain == IN_VAIN_MAX {

@@ -41,6 +41,7 @@ pub struct Summary {
     pub truncations: usize,
     pub views_used: usize,
     pub expired: usize,
+    pub compacted: usize,
 }
 
 /// One seed, one run, one trace.
@@ -91,6 +92,8 @@ pub(super) struct Plan {
     store_errors: bool,
     /// Records are deleted, by clients and by retention.
     deletes: bool,
+    /// Only the last record of each key is wanted.
+    pub(super) compacts: bool,
     /// One in so many steps is a mishap.
     mishaps: u64,
     /// One in so many requests goes to whoever thinks that it leads, and news of the controller take as long to arrive.
@@ -102,7 +105,7 @@ impl Cluster {
         let mut random = Random::new(seed);
         let count = random.pick(&[1, 1, 2, 3, 3]);
         let flushes_each = random.one_in(2);
-        let deletes = random.one_in(3);
+        let (deletes, compacts) = (random.one_in(3), random.one_in(3));
         let settings = Settings {
             log: LogConfig {
                 segment_bytes: if random.one_in(2) {
@@ -112,6 +115,9 @@ impl Cluster {
                 },
                 index_interval_bytes: random.between(60, 1_000),
                 deletes,
+                compacts,
+                delete_retention_ms: random.pick(&[0, 100, 1_000]),
+                min_compaction_lag_ms: random.pick(&[0, 0, 200]),
                 retention_ms: random.pick(&[-1, 300, 1_000, 4_000]),
                 retention_bytes: random.pick(&[-1, 4_000, 20_000]),
                 flush_messages: if flushes_each { 1 } else { i64::MAX as u64 },
@@ -125,11 +131,13 @@ impl Cluster {
             disk_errors: random.one_in(2),
             store_errors: random.one_in(4),
             deletes,
+            compacts,
             mishaps: random.between(10, 60),
             schism: random.pick(&[2, 4, 12]),
         };
         let nodes: Vec<Node> = (0..count).map(|at| Node::new(NodeId(at as i32 + 1), random.next())).collect();
-        let producers = (0..random.between(1, 4)).map(|index| Producer::new(index as u8, &mut random)).collect();
+        let producers =
+            (0..random.between(1, 4)).map(|index| Producer::new(index as u8, compacts, &mut random)).collect();
         let truth = Leadership {
             leader: None,
             leader_epoch: LeaderEpoch(0),
@@ -151,8 +159,8 @@ impl Cluster {
             version: 1,
             unnoticed: Vec::new(),
             fetched_in: BTreeMap::new(),
-            acknowledged: Acknowledged::default(),
-            vanished: Vanished::default(),
+            acknowledged: Acknowledged::new(compacts),
+            vanished: Vanished::new(compacts),
             high_watermark: HighWatermark::default(),
             deleted_below: Offset::ZERO,
             summary: Summary::default(),
@@ -184,6 +192,9 @@ impl Cluster {
         let is_running = self.nodes[at].running.is_some();
         if self.plan.deletes && is_running && self.random.one_in(15) {
             return self.delete(at);
+        }
+        if self.plan.compacts && is_running && self.random.one_in(15) {
+            return self.compact(at);
         }
         match self.random.below(100) {
             0..28 => self.produce(),
@@ -411,22 +422,26 @@ impl Cluster {
             log.retain(|batch| batch.last_offset >= start);
         }
         for (at, log) in logs.iter().enumerate() {
-            if *log != logs[0] {
+            if *log != logs[0] && !self.plan.compacts {
                 let differs = log.iter().zip(&logs[0]).find(|(one, other)| one != other);
                 return Err(Violation::new("agreement", format!("replicas 1 and {} differ: {differs:?}", at + 1)));
             }
         }
-        let log = by_offset(&logs[0]);
-        self.acknowledged.check(&log, start)?;
-        self.vanished.check(&log, start)
+        for log in logs {
+            let log = by_offset(&log);
+            self.acknowledged.check(&log, start)?;
+            self.vanished.check(&log, start)?;
+        }
+        Ok(())
     }
 }
 
 /// All that holds of any replica's log, whose batches these are.
 pub(super) fn check_log(log: &Log, batches: &[StoredBatch]) -> Result<(), Violation> {
-    oracle::order::check(batches)?;
+    let compacts = log.config().compacts;
+    oracle::order::check(batches, compacts)?;
     oracle::duplicates::check(batches)?;
-    oracle::producers::check(log, batches)?;
+    oracle::producers::check(log, batches, compacts)?;
     oracle::indexes::check(log, batches)
 }
 

@@ -22,6 +22,7 @@ pub struct StoredBatch {
     pub base_sequence: i32,
     pub last_sequence: i32,
     pub max_timestamp: Timestamp,
+    pub delete_horizon: Option<Timestamp>,
     pub records: Vec<StoredRecord>,
 }
 
@@ -31,6 +32,7 @@ pub struct StoredRecord {
     pub timestamp: Timestamp,
     pub key: u8,
     pub id: RecordId,
+    pub is_tombstone: bool,
 }
 
 impl StoredBatch {
@@ -97,9 +99,12 @@ pub fn open(batch: &Batch) -> Result<StoredBatch, String> {
     for record in batch.records(LIMIT).map_err(|error| error.to_string())? {
         let record = record.map_err(|error| error.to_string())?;
         let key = record.key.as_deref().and_then(|key| key.first()).copied();
-        let id = record.value.as_deref().and_then(RecordId::of_value);
+        let is_tombstone = record.value.is_none();
+        let id = record.value.as_deref().or_else(|| record.headers.first()?.value.as_deref());
+        let id = id.and_then(RecordId::of_value);
         let (id, key) = id.zip(key).ok_or("a record that nobody has sent")?;
-        records.push(StoredRecord { offset: Offset(record.offset), timestamp: Timestamp(record.timestamp), key, id });
+        let (offset, timestamp) = (Offset(record.offset), Timestamp(record.timestamp));
+        records.push(StoredRecord { offset, timestamp, key, id, is_tombstone });
     }
     Ok(StoredBatch {
         base_offset: Offset(header.base_offset),
@@ -110,6 +115,7 @@ pub fn open(batch: &Batch) -> Result<StoredBatch, String> {
         base_sequence: header.base_sequence,
         last_sequence: header.last_sequence(),
         max_timestamp: Timestamp(header.max_timestamp),
+        delete_horizon: header.delete_horizon_ms().map(Timestamp),
         records,
     })
 }

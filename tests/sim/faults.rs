@@ -66,6 +66,26 @@ fn segments_that_go_before_the_log_start_is_stored() {
 }
 
 #[test]
+fn tombstones_that_go_a_pass_too_early() {
+    is_found(Fault::ForgetDeleteHorizon, &["compaction"]);
+}
+
+#[test]
+fn compacted_segments_that_are_not_durable() {
+    is_found(Fault::SkipCleanedSync, &["compaction", "whole", "recovery", "indexes"]);
+}
+
+#[test]
+fn a_swap_that_is_decided_too_early() {
+    is_found(Fault::DecideBeforeNames, &["compaction", "whole", "recovery"]);
+}
+
+#[test]
+fn a_compaction_of_what_is_not_flushed() {
+    is_found(Fault::CompactUnflushed, &["compaction", "acknowledged", "vanished"]);
+}
+
+#[test]
 fn a_view_past_what_is_flushed() {
     is_found(Fault::ViewPastFlushed, &["view"]);
 }

@@ -7,6 +7,7 @@
 mod clients;
 mod cluster;
 mod commands;
+mod compaction;
 mod contents;
 mod deletion;
 mod faults;

@@ -12,7 +12,7 @@ use felice_protocol::record::{ProduceLimits, TimestampType, check_produced};
 use super::{
     contents::{self, StoredBatch},
     mishap::{Death, Happened, Mishap},
-    oracle::{self, Violation},
+    oracle::{self, Violation, compaction::Pass},
     random::Random,
     view::View,
 };
@@ -56,6 +56,12 @@ pub struct Node {
     pub promised_start: Offset,
     /// Files that retention has renamed and nobody has removed yet.
     pub(super) doomed: Vec<PathBuf>,
+    /// A compaction that was begun and not looked at yet.
+    pub(super) pass: Option<Pass>,
+    /// Below, compaction has dropped tombstones, or may have: who has not seen them cannot go on.
+    pub(super) dropped: Offset,
+    /// Up to where the log was ever compacted.
+    pub(super) compacted: Offset,
     /// All that each view was made of, as it was then, by its generation.
     applied: Vec<Vec<StoredBatch>>,
 }
@@ -113,6 +119,9 @@ impl Node {
             store_fails: false,
             promised_start: Offset::ZERO,
             doomed: Vec::new(),
+            pass: None,
+            dropped: Offset::ZERO,
+            compacted: Offset::ZERO,
             applied: Vec::new(),
         }
     }
@@ -214,12 +223,16 @@ impl Node {
         if let Some(found) = &found {
             oracle::view::check_found(found, &log)?;
         }
-        let held = found.filter(|found| found.position.is_held_by(&log));
+        let running =
+            Running { log, replica, view: View::new(TOPIC_ID, Offset::ZERO, 0), recovery_point: Offset::ZERO };
+        self.running = Some(running);
+        self.check_pass()?;
+        let Running { log, view, .. } = self.running.as_mut().expect("it was just made");
+        let held = found.filter(|found| found.position.is_held_by(log) && found.position.offset >= self.dropped);
         if let Some(held) = &held {
             self.applied[held.generation as usize].retain(|batch| batch.base_offset < held.position.offset);
         }
-        let view = held.unwrap_or_else(|| begin_view(&mut self.applied, log.log_start()));
-        self.running = Some(Running { log, replica, view, recovery_point: Offset::ZERO });
+        *view = held.unwrap_or_else(|| begin_view(&mut self.applied, log.log_start()));
         self.note_flushed();
         Ok(())
     }
@@ -314,7 +327,7 @@ impl Node {
     }
 
     /// What cannot be written now is written another time. True where it was.
-    fn write(&self, batch: &Batch, synced: bool) -> bool {
+    pub(super) fn write(&self, batch: &Batch, synced: bool) -> bool {
         let written = self.store.write(batch).and_then(|()| if synced { self.store.sync() } else { Ok(()) });
         assert!(written.is_ok() || self.store_fails, "{written:?}");
         written.is_ok()
@@ -324,8 +337,9 @@ impl Node {
     pub fn apply_view(&mut self, max_bytes: usize, synced: bool) -> Result<(), Violation> {
         let Running { log, replica, view, .. } = self.running.as_mut().expect("a process that runs");
         let until = if planted(Fault::ViewPastFlushed) { replica.high_watermark() } else { replica.materializable() };
-        if view.position.offset < log.log_start() {
-            // Records were deleted that it has not seen. What is stored of it must not outlive a cut of the log.
+        let is_new = self.applied[view.generation as usize].is_empty();
+        if view.position.offset < log.log_start() || view.position.offset < self.dropped && !is_new {
+            // Records were deleted that it has not seen, or tombstones. What is stored of it must not outlive a cut of the log.
             let mut batch = Batch::new();
             View::delete(&mut batch);
             if self.store.write(&batch).is_err() {
@@ -352,7 +366,12 @@ impl Node {
     /// The view is what all that was applied to it comes to, and that is in the log, but for what was deleted.
     pub fn check_view(&self) -> Result<(), Violation> {
         let Some(Running { log, view, .. }) = &self.running else { return Ok(()) };
-        oracle::view::check(view, &self.applied[view.generation as usize], &contents::read_all(log)?)
+        let batches = contents::read_all(log)?;
+        oracle::view::check(view, &self.applied[view.generation as usize], &batches)?;
+        if self.compacted > Offset::ZERO && view.position.offset >= self.compacted && log.log_start() == Offset::ZERO {
+            oracle::view::check_compacted(view, &batches)?;
+        }
+        Ok(())
     }
 
     /// Cuts the log of a follower, after everything that rests on what is cut.
@@ -386,6 +405,7 @@ impl Node {
             let scalars =
                 Scalars { recovery_point, high_watermark, log_start: lowered.log_start, ..Scalars::default() };
             scalars.put(&mut batch, DIRECTORY_ID, id());
+            Node::forget_compaction(&mut batch);
             let is_ahead = view.position.offset > to || view.position.offset < lowered.log_start;
             if is_ahead {
                 View::delete(&mut batch);

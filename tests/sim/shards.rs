@@ -43,6 +43,7 @@ fn run_shard(shard: u64) {
                 all.truncations += summary.truncations;
                 all.views_used += summary.views_used;
                 all.expired += summary.expired;
+                all.compacted += summary.compacted;
             }
             Err(failure) => panic!("{}", report("the log ring", seed, &failure.violation, &failure.trace)),
         }
@@ -52,7 +53,7 @@ fn run_shard(shard: u64) {
     let each = |count: usize, least: usize| assert!(count as u64 >= least as u64 * SHARD, "{all:?}");
     each(all.acknowledged, 20);
     each(all.deaths, 1);
-    assert!(all.truncations > 0 && all.views_used > 0 && all.expired > 0, "{all:?}");
+    assert!(all.truncations > 0 && all.views_used > 0 && all.expired > 0 && all.compacted > 0, "{all:?}");
 }
 
 macro_rules! shards {

@@ -31,13 +31,18 @@ impl View {
     /// Applies whole batches, the first of which begins at the position.
     pub fn apply(&mut self, batches: &[StoredBatch]) {
         for batch in batches {
-            for StoredRecord { id, key, .. } in &batch.records {
+            for StoredRecord { id, key, is_tombstone, .. } in &batch.records {
                 let (count, last) = &mut self.by_key[usize::from(*key)];
-                (*count, *last) = (*count + 1, Some(*id));
+                (*count, *last) = (*count + 1, (!is_tombstone).then_some(*id));
             }
             self.position.offset = batch.next_offset();
             self.position.leader_epoch = batch.leader_epoch;
         }
+    }
+
+    /// Of each key the last record, unless that is a tombstone.
+    pub fn last(&self) -> impl Iterator<Item = Option<RecordId>> {
+        self.by_key.iter().map(|(_, last)| *last)
     }
 
     pub fn load(store: &dyn Store) -> Result<Option<View>, StoreError> {
@@ -75,7 +80,7 @@ impl View {
         let (position, rest) = rest.split_at(28);
         let by_key = rest.chunks(9).map(|entry| {
             let count = u32::from_be_bytes(entry[..4].try_into().unwrap());
-            (count, RecordId::of_value(&entry[4..]).filter(|_| count > 0))
+            (count, RecordId::of_value(&entry[4..]).filter(|id| id.producer != u8::MAX))
         });
         let position = Position {
             topic_id: TopicId(Uuid(position[..16].try_into().unwrap())),

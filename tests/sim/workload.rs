@@ -14,11 +14,13 @@ use crate::{
 
 /// Keys there are.
 pub const KEYS: u8 = 6;
+/// The header of a tombstone that has its id.
+pub const ID: &str = "id";
 const IN_FLIGHT_MAX: usize = 5;
 const CODECS: [Codec; 8] =
     [Codec::None, Codec::None, Codec::None, Codec::None, Codec::Gzip, Codec::Snappy, Codec::Lz4, Codec::Zstd];
 
-/// A record of one producer, which numbers all that it ever sends. Its value begins with it.
+/// A record of one producer, which numbers all that it ever sends. Its value begins with it, or a header of a tombstone has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RecordId {
     pub producer: u8,
@@ -30,6 +32,25 @@ impl RecordId {
         let mut value = [self.producer; 5];
         value[1..].copy_from_slice(&self.number.to_be_bytes());
         value
+    }
+
+    /// The key that it is written under.
+    pub fn key(self) -> u8 {
+        (self.mixed() % u32::from(KEYS)) as u8
+    }
+
+    /// Whether its key may have tombstones, on a topic that is compacted.
+    pub fn may_be_deleted(self) -> bool {
+        self.key() >= KEYS / 2
+    }
+
+    fn is_tombstone(self) -> bool {
+        self.may_be_deleted() && self.mixed() >> 24 < 80
+    }
+
+    fn mixed(self) -> u32 {
+        let mixed = (u32::from(self.producer) << 24 ^ self.number).wrapping_mul(0x9e37_79b9);
+        (mixed ^ mixed >> 15).wrapping_mul(0x85eb_ca6b) ^ mixed >> 13
     }
 
     pub fn of_value(value: &[u8]) -> Option<RecordId> {
@@ -66,6 +87,8 @@ pub struct Producer {
     pub acks: Acks,
     /// One in so many records is large.
     large: u64,
+    /// Some records are tombstones.
+    deletes_keys: bool,
     idempotent: Option<Session>,
     pub in_flight: VecDeque<Sent>,
     next_number: u32,
@@ -79,7 +102,7 @@ struct Session {
 }
 
 impl Producer {
-    pub fn new(index: u8, random: &mut Random) -> Producer {
+    pub fn new(index: u8, deletes_keys: bool, random: &mut Random) -> Producer {
         let idempotent = !random.one_in(3);
         // Now and then one whose sequences are about to wrap.
         let next_sequence = if random.one_in(4) { i32::MAX - random.below(40) as i32 } else { 0 };
@@ -87,6 +110,7 @@ impl Producer {
             index,
             acks: if random.one_in(4) { Acks::Leader } else { Acks::All },
             large: random.pick(&[2, 8, 8]),
+            deletes_keys,
             idempotent: idempotent.then_some(Session { epoch: 0, next_sequence }),
             in_flight: VecDeque::new(),
             next_number: 0,
@@ -126,8 +150,10 @@ impl Producer {
             let mut value = id.to_value().to_vec();
             let size = if random.one_in(self.large) { random.between(200, 900) } else { random.below(60) };
             value.extend((0..size).map(|_| random.next() as u8));
-            let key = [random.below(KEYS.into()) as u8];
-            builder = builder.record(now.0 + at as i64, Some(&key), Some(&value));
+            let value = (!self.deletes_keys || !id.is_tombstone()).then_some(&value[..]);
+            let headers = [(ID, Some(&id.to_value()[..]))];
+            let headers = if value.is_none() { &headers[..] } else { &[] };
+            builder = builder.record_with_headers(now.0 + at as i64, Some(&[id.key()]), value, headers);
             records.push(id);
         }
         Sent { records, bytes: builder.build(), fate: Fate::ToSend }

@@ -1,6 +1,7 @@
 //! What must hold whatever happens, one promise a file.
 
 pub mod acknowledged;
+pub mod compaction;
 pub mod duplicates;
 pub mod high_watermark;
 pub mod indexes;

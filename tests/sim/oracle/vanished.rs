@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Violation;
+use super::{Violation, compaction::may_be_gone};
 use crate::{
     model::Offset,
     sim::{contents::StoredBatch, workload::RecordId},
@@ -13,9 +13,15 @@ use crate::{
 #[derive(Debug, Default)]
 pub struct Vanished {
     given: BTreeMap<Offset, RecordId>,
+    /// Records may be gone where their key has later ones.
+    compacts: bool,
 }
 
 impl Vanished {
+    pub fn new(compacts: bool) -> Vanished {
+        Vanished { compacts, ..Vanished::default() }
+    }
+
     /// A consumer is given these; whole batches, of which it looks at what is below the high watermark.
     pub fn read(&mut self, batches: &[StoredBatch], high_watermark: Offset) -> Result<(), Violation> {
         for (offset, id) in batches.iter().flat_map(StoredBatch::offsets) {
@@ -38,7 +44,10 @@ impl Vanished {
 
     /// A new leader's log.
     pub fn check(&self, log: &BTreeMap<Offset, RecordId>, log_start: Offset) -> Result<(), Violation> {
-        let gone = self.given.range(log_start..).find(|(offset, id)| log.get(offset) != Some(id));
+        let is_gone = |offset: Offset, id: RecordId| {
+            log.get(&offset) != Some(&id) && !(self.compacts && may_be_gone(log, offset, id))
+        };
+        let gone = self.given.range(log_start..).find(|(offset, id)| is_gone(**offset, **id));
         gone.map_or(Ok(()), |(offset, id)| Err(other(*offset, *id, log.get(offset))))
     }
 }

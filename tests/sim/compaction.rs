@@ -1,0 +1,101 @@
+//! Compaction on every replica by itself, at any moment, stopped at any moment.
+
+use std::ops::ControlFlow;
+
+use super::{
+    cluster::Cluster,
+    contents,
+    node::{Failed, Node, Running},
+    oracle::{Violation, compaction::Pass},
+    random::Random,
+};
+use crate::{
+    log::{CompactError, CompactSettings, OffsetMap},
+    model::{Offset, Timestamp},
+    store::{Batch, Store, Table},
+};
+
+const FIRST_DIRTY: &[u8] = b"first dirty";
+
+impl Node {
+    /// One pass, which may be told to stop after some calls. True where there was anything to do.
+    fn compact(&mut self, now: Timestamp, random: &mut Random) -> Result<bool, Failed> {
+        let first_dirty = self.first_dirty();
+        let Running { log, replica, .. } = self.running.as_ref().expect("it runs");
+        let range = log.cleanable(first_dirty, replica.high_watermark(), now)?;
+        if range.dirty_bytes == 0 {
+            return Ok(false);
+        }
+        self.pass = Some(Pass {
+            before: contents::read_all(log)?,
+            first_uncleanable: range.first_uncleanable,
+            now,
+            delete_retention_ms: log.config().delete_retention_ms,
+        });
+        let mut map = OffsetMap::with_memory(100 << 10, 0.9);
+        let settings = CompactSettings {
+            now,
+            seed: [random.next(), random.next()],
+            io_buffer_bytes: random.between(100, 5_000) as usize,
+            decompressed_max: 1 << 20,
+        };
+        let mut calls = if random.one_in(4) { random.below(10) } else { u64::MAX };
+        let compacted = log.compact(&range, &mut map, &settings, &mut |_| {
+            calls = calls.saturating_sub(1);
+            if calls == 0 { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if self.happened.died() {
+            // The next start looks at what it has done.
+            return Ok(true);
+        }
+        self.check_pass()?;
+        match compacted {
+            Ok(compacted) => {
+                let mut batch = Batch::new();
+                batch.put(Table::Partition, FIRST_DIRTY, compacted.first_dirty.0.to_be_bytes().to_vec());
+                self.write(&batch, false);
+            }
+            Err(CompactError::Log(error)) => return Err(error.into()),
+            Err(CompactError::Stopped | CompactError::Overtaken) => {}
+        }
+        Ok(true)
+    }
+
+    /// What a pass has done, whether it ended or died.
+    pub(super) fn check_pass(&mut self) -> Result<(), Violation> {
+        let Some(pass) = self.pass.take() else { return Ok(()) };
+        let Running { log, .. } = self.running.as_ref().expect("it runs");
+        if log.is_out_of_use() {
+            self.pass = Some(pass);
+            return Ok(());
+        }
+        let dropped = pass.check(&contents::read_all(log)?, log.log_end())?;
+        self.dropped = self.dropped.max(dropped);
+        self.compacted = self.compacted.max(pass.first_uncleanable);
+        Ok(())
+    }
+
+    /// Up to where the log was compacted, as far as the store knows.
+    fn first_dirty(&self) -> Option<Offset> {
+        let stored = self.store.get(Table::Partition, FIRST_DIRTY).expect("the store is there")?;
+        Some(Offset(i64::from_be_bytes(stored.try_into().expect("eight bytes"))))
+    }
+
+    /// Of a log that is cut nothing beyond the cut is compacted.
+    pub(super) fn forget_compaction(batch: &mut Batch) {
+        batch.delete(Table::Partition, FIRST_DIRTY);
+    }
+}
+
+impl Cluster {
+    pub(super) fn compact(&mut self, at: usize) -> Result<(), Violation> {
+        if !self.can_read(at) {
+            return Ok(());
+        }
+        let mut random = Random::new(self.random.next());
+        let result = self.nodes[at].compact(self.now, &mut random);
+        let is_some = matches!(result, Ok(true));
+        self.summary.compacted += usize::from(is_some);
+        self.after(at, &format!("compacts its log ({is_some})"), result.map(drop))
+    }
+}
