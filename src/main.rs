@@ -1,7 +1,7 @@
 //! The command line: arguments, runtime, signals, exit codes.
 //!
-//! Exit codes: 0 after a clean stop, 1 where the broker could not start or not go on, 2 for arguments that make no sense, 130
-//! where a second signal forced the end.
+//! Exit codes of a broker: 0 after a clean stop, 1 where it could not start or not go on, 2 for arguments that make no sense, 130
+//! where a second signal forced the end. The other commands say theirs in their help.
 
 use std::{
     fs,
@@ -17,6 +17,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use felice::{
     broker::Broker,
+    cli,
     config::{self, BrokerConfig},
     env::{Inspected, SystemEnv, logging, process},
 };
@@ -47,12 +48,23 @@ struct Cli {
 }
 
 #[derive(Subcommand)]
+#[allow(clippy::large_enum_variant, reason = "there is one of it")]
 enum Command {
     /// Run a broker
     ///
     /// It needs no argument: data is kept in /var/lib/felice for root and in ~/.local/share/felice for others, and the
     /// broker listens on localhost:9092. Ctrl-C or SIGTERM stops it cleanly, a second one at once.
     Serve(Serve),
+
+    /// Show what is in a file of a data folder
+    ///
+    /// Logs, indexes, producer snapshots, checkpoints, or a whole partition; also while a broker runs.
+    Dump(cli::Dump),
+
+    /// Check every byte of a data folder's logs
+    ///
+    /// Batches, records, indexes, producer state and checkpoints; also while a broker runs. Changes nothing.
+    Verify(cli::Verify),
 }
 
 #[derive(Args)]
@@ -96,8 +108,11 @@ enum LogFormat {
 
 fn main() -> ExitCode {
     process::give_back_large_allocations();
-    let Command::Serve(args) = Cli::parse().command;
-    serve(args)
+    match Cli::parse().command {
+        Command::Serve(args) => serve(args),
+        Command::Dump(args) => cli::dump(args),
+        Command::Verify(args) => cli::verify(args),
+    }
 }
 
 fn serve(args: Serve) -> ExitCode {

@@ -10,7 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use rustix::fs::{Access, FlockOperation, access, fcntl_lock, flock};
+use rustix::{
+    fs::{Access, FlockOperation, access, fcntl_lock, flock},
+    process::{Flock, FlockType, fcntl_getlk},
+};
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -159,10 +162,10 @@ impl Inspected {
         for parent in parents {
             sync_directory(&parent).map_err(|error| FolderError::Unwritable(path.clone(), error))?;
         }
-        let clean_shutdown = fs::read(path.join(CLEAN_SHUTDOWN))
-            .ok()
-            .and_then(|text| serde_json::from_slice::<CleanShutdown>(&text).ok())
-            .map(|mark| mark.broker_epoch);
+        let clean_shutdown = clean_mark(&path).unwrap_or_else(|why| {
+            warn!("{why}; the start will recover");
+            None
+        });
         Ok(DataFolder { path, identity, clean_shutdown, _lock: lock })
     }
 }
@@ -285,6 +288,54 @@ impl Identity {
             "cluster.id={cluster_id}\ndirectory.id={directory_id}\n{FORMAT_KEY}={FORMAT}\nnode.id={node_id}\nversion=1\n"
         );
         write_whole(path, META, text.as_bytes())
+    }
+}
+
+/// What can be told of a data folder without taking it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Glimpse {
+    /// The broker's number and the cluster's id; `None` where there is no `meta.properties`.
+    pub identity: Option<(NodeId, String)>,
+    /// Another process has it open.
+    pub in_use: bool,
+    /// The broker epoch of the last run, where that stopped cleanly and the mark can be read.
+    pub clean_shutdown: Option<i64>,
+    /// Why the mark of a clean stop means nothing.
+    pub damaged_mark: Option<String>,
+}
+
+impl Glimpse {
+    /// Looks, and changes nothing, not even for a moment.
+    ///
+    /// # Errors
+    /// `meta.properties` cannot be read.
+    pub fn of(path: &Path) -> Result<Glimpse, FolderError> {
+        if !path.is_dir() {
+            return Err(FolderError::NotADirectory(path.to_owned()));
+        }
+        let identity = Identity::read(path)?.map(|identity| (identity.node_id, identity.cluster_id));
+        let in_use = File::open(path.join(LOCK)).is_ok_and(|file| {
+            fcntl_getlk(&file, &Flock::from(FlockType::WriteLock)).is_ok_and(|holder| holder.is_some())
+        });
+        let (clean_shutdown, damaged_mark) = match clean_mark(path) {
+            Ok(mark) => (mark, None),
+            Err(why) => (None, Some(why)),
+        };
+        Ok(Glimpse { identity, in_use, clean_shutdown, damaged_mark })
+    }
+}
+
+/// The mark of a clean stop; `None` where there is none, an error where it cannot be read.
+fn clean_mark(path: &Path) -> Result<Option<i64>, String> {
+    let path = path.join(CLEAN_SHUTDOWN);
+    match fs::read(&path) {
+        Ok(text) => match serde_json::from_slice::<CleanShutdown>(&text) {
+            Ok(mark) if mark.version == 0 => Ok(Some(mark.broker_epoch)),
+            Ok(mark) => Err(format!("{}: version {} is not known", path.display(), mark.version)),
+            Err(error) => Err(format!("{} is damaged: {error}", path.display())),
+        },
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(format!("{} cannot be read: {error}", path.display())),
     }
 }
 

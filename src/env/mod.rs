@@ -16,7 +16,7 @@ use std::{
 
 pub use self::{
     disk::{Disk, DiskFile, FilePool, OpenMode, PooledFile, RealDisk, SharedDisk},
-    folder::{DataFolder, FolderError, Inspected},
+    folder::{DataFolder, FolderError, Glimpse, Inspected},
     memory::memory_limit,
     refusals::{RefusalLog, Summary},
 };

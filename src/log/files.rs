@@ -181,7 +181,7 @@ pub(super) fn sync(file: &dyn DiskFile, path: &Path) -> Result<(), LogError> {
     file.sync_data().map_err(|error| LogError::io("flush", path, error))
 }
 
-const FLUSH_FAILED: &str = "flush-failed";
+pub const FLUSH_FAILED: &str = "flush-failed";
 
 /// Leaves a note that a flush failed. The kernel reports that once, and takes the pages for clean although they are not on the
 /// disk; the next process must not believe what it reads until it has written it anew. After a power loss it reads what
@@ -319,7 +319,7 @@ pub(super) fn read_whole(disk: &dyn Disk, path: &Path) -> Result<Option<Vec<u8>>
     }
 }
 
-const PARTITION_METADATA: &str = "partition.metadata";
+pub const PARTITION_METADATA: &str = "partition.metadata";
 
 /// Which topic a partition's folder belongs to (KIP-516); `None` where the file is not there yet.
 pub fn read_partition_metadata(disk: &dyn Disk, dir: &Path) -> Result<Option<TopicId>, LogError> {

@@ -20,7 +20,7 @@ use crate::env::{DiskFile, PooledFile, SharedDisk};
 const WINDOW_MAX: usize = 512;
 
 /// One entry of an index; keys ascend within a file.
-pub(super) trait Entry: Copy {
+pub trait Entry: Copy {
     type Key: Ord + Copy;
     const SIZE: usize;
 
@@ -31,14 +31,14 @@ pub(super) trait Entry: Copy {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct OffsetEntry {
+pub struct OffsetEntry {
     /// Last offset of the batch, relative to the segment's base.
     pub relative_offset: u32,
     pub position: u32,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct TimeEntry {
+pub struct TimeEntry {
     pub timestamp: i64,
     pub relative_offset: u32,
 }

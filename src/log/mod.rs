@@ -9,6 +9,7 @@ pub mod epochs;
 mod files;
 mod follower;
 mod index;
+pub mod inspect;
 mod partition;
 pub mod producers;
 mod progress;
@@ -22,6 +23,7 @@ mod tests;
 mod timestamps;
 mod transactions;
 mod truncation;
+pub mod verify;
 
 pub use compaction::{Cleanable, CompactError, CompactSettings, Compacted, OffsetMap};
 pub use config::LogConfig;

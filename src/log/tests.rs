@@ -3,6 +3,7 @@
 mod compaction;
 mod agreement;
 mod crash;
+mod damage;
 mod kafka_cleaned;
 mod opening;
 mod retention;

@@ -16,4 +16,5 @@ mod produce;
 mod retention;
 mod sessions;
 mod storage;
+mod tools;
 mod topics;

@@ -28,6 +28,8 @@ use crate::model::Timestamp;
 pub enum OpenMode {
     /// It must be there.
     Existing,
+    /// It must be there, and is not written to.
+    ReadOnly,
     /// Its content stays; where there is none, an empty one is made.
     OrCreate,
     /// It is empty afterwards.
@@ -39,7 +41,7 @@ pub enum OpenMode {
 /// What was written is seen by everyone at once. What of it a power loss leaves: the content of a file as of its last
 /// [`DiskFile::sync_data`], and the entries of a folder as of its last [`Disk::sync_dir`]; of what came after, anything.
 pub trait Disk: Debug + Send + Sync {
-    /// Opens a file for reading and writing.
+    /// Opens a file for reading and, but for [`OpenMode::ReadOnly`], writing.
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>>;
 
     /// The whole content of a file.
@@ -97,6 +99,10 @@ pub trait DiskFile: Debug + Send + Sync {
     /// Makes the content durable, its length included. After an error nobody knows what the disk holds of what was written
     /// since the last call that succeeded; another call tells nothing about it.
     fn sync_data(&self) -> io::Result<()>;
+
+    /// Tells the operating system that nobody will read these bytes soon, so that they need not stay in its cache. What is not
+    /// on the disk yet stays.
+    fn drop_cached(&self, _position: u64, _length: u64) {}
 
     /// The operating system's file, to send from; `None` where there is none and bytes have to be read.
     fn as_file(&self) -> Option<Arc<File>>;

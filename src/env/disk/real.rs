@@ -3,12 +3,13 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, IoSlice},
+    num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
     time::UNIX_EPOCH,
 };
 
-use rustix::buffer::spare_capacity;
+use rustix::{buffer::spare_capacity, fs::Advice};
 
 use super::{Disk, DiskFile, OpenMode};
 use crate::model::Timestamp;
@@ -24,7 +25,8 @@ struct RealFile(Arc<File>);
 impl Disk for RealDisk {
     fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn DiskFile>> {
         let mut options = OpenOptions::new();
-        options.read(true).write(true).create(mode != OpenMode::Existing).truncate(mode == OpenMode::Empty);
+        let makes = matches!(mode, OpenMode::OrCreate | OpenMode::Empty);
+        options.read(true).write(mode != OpenMode::ReadOnly).create(makes).truncate(mode == OpenMode::Empty);
         Ok(Arc::new(RealFile(Arc::new(options.open(path)?))))
     }
 
@@ -89,6 +91,11 @@ impl DiskFile for RealFile {
 
     fn sync_data(&self) -> io::Result<()> {
         Ok(rustix::fs::fdatasync(&*self.0)?)
+    }
+
+    fn drop_cached(&self, position: u64, length: u64) {
+        // Where the file system knows no such advice, the cache does as it always does.
+        let _ = rustix::fs::fadvise(&*self.0, position, NonZeroU64::new(length), Advice::DontNeed);
     }
 
     fn as_file(&self) -> Option<Arc<File>> {

@@ -58,7 +58,7 @@ impl Call<'_> {
     /// Whether the call may change what a power loss leaves: the steps at which a crash makes a difference.
     pub fn changes(&self) -> bool {
         match self {
-            Call::Open { mode, .. } => *mode != OpenMode::Existing,
+            Call::Open { mode, .. } => !matches!(mode, OpenMode::Existing | OpenMode::ReadOnly),
             Call::ReadWhole { .. } | Call::List { .. } | Call::Read { .. } => false,
             _ => true,
         }
@@ -229,7 +229,7 @@ impl Disk for SimDisk {
         let node = match state.find(path)? {
             Some(node) if state.folders.contains_key(&node) => return Err(Errno::ISDIR.into()),
             Some(node) => node,
-            None if mode == OpenMode::Existing => return Err(Errno::NOENT.into()),
+            None if matches!(mode, OpenMode::Existing | OpenMode::ReadOnly) => return Err(Errno::NOENT.into()),
             None => {
                 let node = state.new_node();
                 state.files.insert(node, Content::default());
