@@ -28,7 +28,7 @@ use crate::{
         listener::{self, BindError, Bound, ConnectionLimits},
     },
     quorum::{Quorum, QuorumConfig, QuorumError, SubmitError, Subscriber},
-    replica::{self, Housekeeping, HousekeepingConfig, Replicas, ReplicasConfig, TopicSettings},
+    replica::{self, Housekeeping, HousekeepingConfig, Replicas, ReplicasConfig, ScrubConfig, Scrubber, TopicSettings},
     store::{RocksStore, SharedStore, StoreError},
 };
 
@@ -45,6 +45,7 @@ pub struct Broker {
     folder: DataFolder,
     services: Arc<Services>,
     housekeeping: Housekeeping,
+    scrubber: Scrubber,
     stopping: CancellationToken,
     tasks: TaskTracker,
     connections: TaskTracker,
@@ -135,6 +136,8 @@ impl Broker {
         let housekeeping =
             Housekeeping::start(Arc::clone(&replicas), housekeeping).map_err(StartError::Housekeeping)?;
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
+        let scrub = ScrubConfig { interval: config.scrub_interval, bytes_per_second: config.scrub_bytes_per_second };
+        let scrubber = Scrubber::start(Arc::clone(&replicas), Arc::clone(&env), scrub)?;
 
         let stopping = CancellationToken::new();
         let services = Arc::new(Services {
@@ -159,7 +162,7 @@ impl Broker {
         if let Some(warning) = config::warning(&addresses) {
             warn!("{warning}");
         }
-        Ok(Broker { folder, services, housekeeping, stopping, tasks, connections, addresses })
+        Ok(Broker { folder, services, housekeeping, scrubber, stopping, tasks, connections, addresses })
     }
 
     /// Where each listener listens, in the order of the settings.
@@ -184,6 +187,7 @@ impl Broker {
             warn!("{} connections did not take their responses in time", self.connections.len());
         }
         self.housekeeping.stop();
+        self.scrubber.stop();
         let closed = self.services.replicas.close();
         // Then whoever stops it knows.
         let has_failed = self.failed().now_or_never().is_some();

@@ -50,8 +50,12 @@ pub fn epoch_code(mismatch: EpochMismatch) -> ErrorCode {
     }
 }
 
-/// A log that cannot be read is the disk's fault, not the client's.
+/// A log that cannot be read is the disk's fault, not the client's. Where bytes are not what was written, trying again is of no
+/// use, and Kafka's clients tell whoever uses them so.
 pub fn log_code(partition: &Partition, cause: &LogError) -> ErrorCode {
     error!(partition = %partition.name(), "the log cannot be read: {cause}");
-    ErrorCode::KafkaStorageError
+    match cause {
+        LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
+        _ => ErrorCode::KafkaStorageError,
+    }
 }

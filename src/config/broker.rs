@@ -50,6 +50,10 @@ pub struct BrokerConfig {
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
     pub cleaner: CleanerConfig,
+    /// `log.scrub.interval.ms`; `None`: never.
+    pub scrub_interval: Option<Duration>,
+    /// `log.scrub.io.max.bytes.per.second`.
+    pub scrub_bytes_per_second: u64,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
 
@@ -154,6 +158,8 @@ impl BrokerConfig {
                 load_factor: read.double("log.cleaner.io.buffer.load.factor"),
                 io_max_bytes_per_second: read.double("log.cleaner.io.max.bytes.per.second"),
             },
+            scrub_interval: u64::try_from(read.long("log.scrub.interval.ms")).ok().map(Duration::from_millis),
+            scrub_bytes_per_second: u64::try_from(read.long("log.scrub.io.max.bytes.per.second")).unwrap_or(1),
             recovery_threads: read.size("num.recovery.threads.per.data.dir"),
             settings,
         })

@@ -10,6 +10,7 @@ use std::{
 
 use bytes::Bytes;
 use rustix::io::Errno;
+use tracing::warn;
 
 use super::compaction::Swap;
 use crate::{
@@ -336,9 +337,31 @@ pub fn read_partition_metadata(disk: &dyn Disk, dir: &Path) -> Result<Option<Top
     }
 }
 
+/// As [`read_partition_metadata`], of a folder that should be a topic's with this id. The ids of two topics have hardly a
+/// character in common: one that differs in a single one is this topic's, and damaged. It is then written anew, since the
+/// files of an older topic would be deleted.
+///
+/// # Errors
+/// As [`read_partition_metadata`].
+pub fn read_owner(disk: &dyn Disk, dir: &Path, expected: TopicId) -> Result<Option<TopicId>, LogError> {
+    let path = dir.join(PARTITION_METADATA);
+    let (found, right) = (read_whole(disk, &path)?.unwrap_or_default(), partition_metadata(expected));
+    let wrong = found.iter().zip(right.as_bytes()).filter(|(a, b)| a != b).count();
+    if found.len() == right.len() && (1..=2).contains(&wrong) {
+        warn!("{} is damaged, {wrong} of its bytes are wrong: writing it anew", path.display());
+        write_partition_metadata(disk, dir, expected)?;
+        return Ok(Some(expected));
+    }
+    read_partition_metadata(disk, dir)
+}
+
+fn partition_metadata(topic_id: TopicId) -> String {
+    format!("version: 0\ntopic_id: {topic_id}")
+}
+
 /// Durable once the folder is.
 pub(super) fn write_partition_metadata(disk: &dyn Disk, dir: &Path, topic_id: TopicId) -> Result<(), LogError> {
-    replace(disk, &dir.join(PARTITION_METADATA), format!("version: 0\ntopic_id: {topic_id}").as_bytes(), true)
+    replace(disk, &dir.join(PARTITION_METADATA), partition_metadata(topic_id).as_bytes(), true)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod progress;
 mod recovery;
 mod retention;
 mod roll;
+pub mod scrub;
 mod segment;
 mod snapshot;
 #[cfg(test)]
@@ -24,11 +25,12 @@ mod timestamps;
 mod transactions;
 mod truncation;
 pub mod verify;
+mod walk;
 
 pub use compaction::{Cleanable, CompactError, CompactSettings, Compacted, OffsetMap};
 pub use config::LogConfig;
 pub use files::{
-    LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_partition_metadata,
+    LogError, deleted_dir_name, is_deleted_dir, parse_partition_dir, partition_dir, read_owner, read_partition_metadata,
 };
 pub use follower::{ReplicateError, Replicated};
 pub use partition::{AppendError, Appended, Log, LogSlice, Opening, ReadError, ReadSlice, remove_deleted, set_aside};

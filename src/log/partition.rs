@@ -36,6 +36,7 @@ use super::{
     segment::{Batches, IndexPace, Segment},
     snapshot,
     transactions::{AbortedTxn, Stability, collect_aborted},
+    walk::Wanted,
 };
 use crate::{
     env::{
@@ -200,7 +201,7 @@ impl Log {
         Opening { start, now, bench }: Opening<'_, '_>,
     ) -> Result<(Log, Recovered), LogError> {
         files::create_dir(&*disk, dir)?;
-        let known = files::read_partition_metadata(&*disk, dir)?;
+        let known = files::read_owner(&*disk, dir, topic_id)?;
         match known {
             Some(found) if found != topic_id => {
                 return Err(LogError::WrongTopic { path: dir.to_owned(), found, expected: topic_id });
@@ -457,8 +458,9 @@ impl Log {
         if from < until {
             let segments = self.segments.load();
             let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
-            for segment in segments.iter().skip(first) {
-                if let Some(slice) = segment.read(from, until, max_bytes, at_least_one)? {
+            for (at, segment) in segments.iter().enumerate().skip(first) {
+                let limit = segments.get(at + 1).map_or_else(|| self.log_end(), |next| next.base);
+                if let Some(slice) = segment.read(Wanted { from, until, max_bytes, at_least_one, limit })? {
                     return Ok(ReadSlice { bytes: slice.bytes, base_offset: slice.base, next_offset: slice.next });
                 }
             }
@@ -508,7 +510,8 @@ impl Log {
             let segments = self.segments.load();
             let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
             for (at, segment) in segments.iter().enumerate().skip(first) {
-                if let Some(span) = segment.span(from, until, max_bytes, at_least_one)? {
+                let limit = segments.get(at + 1).map_or_else(|| self.log_end(), |next| next.base);
+                if let Some(span) = segment.span(Wanted { from, until, max_bytes, at_least_one, limit })? {
                     let after = || segments.get(at + 1).map_or(until, |next| next.base);
                     let is_large = span.length >= FILE_RANGE_MIN || span.length > memory_max;
                     let records = match is_large.then(|| segment.file_range(&span)).flatten() {

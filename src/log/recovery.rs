@@ -6,6 +6,9 @@
 //! recovery point on are made anew, and producer state is the newest good snapshot brought up to the log's end.
 //! Time is proportional to what was not flushed, plus the headers of one segment.
 //!
+//! Damage below the recovery point is none that a stop can explain: what follows it was acknowledged and durable, and is kept. It is
+//! told, reading there fails, and the log goes on behind it.
+//!
 //! After a flush that failed, what was checked is written anew as well: the kernel takes it for clean, and a flush that succeeds
 //! says nothing about it.
 
@@ -17,12 +20,14 @@ use std::{
 
 use bytes::Bytes;
 use felice_protocol::record::BatchHeader;
+use tracing::error;
 
 use super::{
     compaction::complete_swaps,
     config::LogConfig,
     epochs::{self, LeaderEpochs},
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
+    inspect::Scanner,
     producers::Producers,
     progress::{Bench, Progress},
     segment::{Batches, IndexPace, Segment},
@@ -61,6 +66,8 @@ pub struct Recovered {
     /// Segments whose indexes were missing or damaged below the recovery point.
     pub indexes_rebuilt: usize,
     pub producers: usize,
+    /// Places below the recovery point where something else is than was written.
+    pub damaged: usize,
 }
 
 /// A tail that was cut.
@@ -208,6 +215,8 @@ struct Checked {
     end: Offset,
     /// Where the first bad batch begins, and what is wrong with it.
     bad: Option<(u64, String)>,
+    /// The batches before the end are damaged or gone, and were durable.
+    lost: bool,
 }
 
 impl Loader<'_> {
@@ -233,15 +242,18 @@ impl Loader<'_> {
             if is_trusted {
                 if damaged {
                     self.recovered.indexes_rebuilt += 1;
-                    self.check(&segment, Offset(i64::MAX), next.copied())?;
+                    self.check(&segment, Offset(i64::MAX), next.copied(), None)?;
                     complete_indexes(&**self.disk, &segment)?;
                 }
                 segments.push(segment);
                 continue;
             }
+            // Where a clean stop left the log.
+            let known_end = Some(start.recovery_point).filter(|end| start.clean && *end > Offset::ZERO);
             if start.clean
                 && !damaged
                 && let Ok(log_end) = segment.end_offset()
+                && known_end.is_none_or(|end| end == log_end)
             {
                 let indexed = segment.offsets.last().map_or(0, |last| u64::from(last.position));
                 self.pace = IndexPace { bytes: segment.size() - indexed };
@@ -255,7 +267,7 @@ impl Loader<'_> {
             }
             self.epochs.truncate_end(*base);
             segment.aborted.clear()?;
-            let checked = self.check(&segment, start.recovery_point, next.copied())?;
+            let checked = self.check(&segment, start.recovery_point, next.copied(), known_end)?;
             end = Some(checked.end);
             let (size, rest) = (segment.size(), bases.get(at + 1..).unwrap_or_default());
             if let Some((position, why)) = checked.bad {
@@ -264,10 +276,15 @@ impl Loader<'_> {
                 return self.cut(with(segments, segment), checked.end, size - position, why, rest);
             }
             self.flush(&segment)?;
-            if next.is_some() {
+            if next.is_some() || checked.lost {
                 complete_indexes(&**self.disk, &segment)?;
             }
             segments.push(segment);
+            if checked.lost && next.is_none() {
+                // No offset that was given to a record is given to another.
+                segments.push(Segment::create(self.disk, self.dir, checked.end)?);
+                self.pace = IndexPace::default();
+            }
         }
         Ok((segments, end.unwrap_or(Offset::ZERO)))
     }
@@ -305,17 +322,49 @@ impl Loader<'_> {
         segment: &Segment,
         recovery_point: Offset,
         next_base: Option<Offset>,
+        known_end: Option<Offset>,
     ) -> Result<Checked, LogError> {
         segment.clear_indexes()?;
         self.pace = IndexPace::default();
         let mut end = segment.base;
         let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
+        // Everything before was durable, and belongs to this segment.
+        let durable = [Some(recovery_point), next_base, known_end].into_iter().flatten().min().unwrap_or(end);
         loop {
-            let (position, header) = match batches.next() {
-                Ok(Some(found)) => found,
-                Ok(None) => return Ok(Checked { end, bad: None }),
-                Err(LogError::Corrupt { position, why, .. }) => return Ok(Checked { end, bad: Some((position, why)) }),
+            let found = match batches.next() {
+                Ok(Some((position, header))) if known_end.is_some_and(|end| header.next_offset() > end.0) => {
+                    let why = format!("offset {} is beyond the end of the log", header.last_offset());
+                    Err((position, why))
+                }
+                // A batch ended there when it was noted, and the newest segment has no holes from compaction since.
+                Ok(Some((position, header)))
+                    if next_base.is_none() && end < recovery_point && header.next_offset() > recovery_point.0 =>
+                {
+                    let why = format!("offset {} is beyond the recovery point {recovery_point}", header.last_offset());
+                    Err((position, why))
+                }
+                Ok(Some(found)) => Ok(found),
+                Ok(None) if known_end.is_some_and(|known| next_base.is_none() && end < known) => {
+                    Err((segment.size(), "the file ends before the log does".to_owned()))
+                }
+                Ok(None) => return Ok(Checked { end, bad: None, lost: false }),
+                Err(LogError::Corrupt { position, why, .. }) => Err((position, why)),
                 Err(error) => return Err(error),
+            };
+            let (position, header) = match found {
+                Ok(found) => found,
+                Err((position, why)) if end < durable => {
+                    error!("{} is corrupt at byte {position} (offset {end}): {why}", segment.path().display());
+                    self.recovered.damaged += 1;
+                    match next_sound(&**self.disk, segment, position, end, durable)? {
+                        Some(next) => {
+                            batches.skip_to(next, end);
+                            continue;
+                        }
+                        None => return Ok(Checked { end: durable, bad: None, lost: true }),
+                    }
+                }
+                Err(bad) => return Ok(Checked { end, bad: Some(bad), lost: false }),
             };
             if header.base_offset >= recovery_point.0 {
                 let epoch = LeaderEpoch(header.partition_leader_epoch);
@@ -332,7 +381,7 @@ impl Loader<'_> {
                     None
                 };
                 if let Some(why) = why {
-                    return Ok(Checked { end, bad: Some((position, why)) });
+                    return Ok(Checked { end, bad: Some((position, why)), lost: false });
                 }
                 self.recovered.bytes_checked += header.size() as u64;
                 self.progress.note(header.size())?;
@@ -372,7 +421,7 @@ impl Loader<'_> {
         self.epochs = LeaderEpochs::default();
         for segment in segments {
             let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
-            while let Some((_, header)) = next_intact(&mut batches)? {
+            while let Some((_, header)) = next_intact(&**self.disk, segment, &mut batches)? {
                 note_epoch(&mut self.epochs, &header);
             }
         }
@@ -423,13 +472,14 @@ pub(super) fn load_producers<S: Borrow<Segment>>(
     let first = segments.partition_point(|segment| segment.borrow().base <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default().iter().map(Borrow::borrow) {
         let is_indexed = rebuild.is_none_or(|rebuild| segment.base < rebuild);
-        replay(segment, from, is_indexed, &mut replayed, &mut buffer, now)?;
+        replay(disk, segment, from, is_indexed, &mut replayed, &mut buffer, now)?;
     }
     Ok(replayed)
 }
 
 /// Brings producer state up to the end of a segment, from the batch on that `from` lies in.
 fn replay(
+    disk: &dyn Disk,
     segment: &Segment,
     from: Offset,
     is_indexed: bool,
@@ -440,12 +490,16 @@ fn replay(
     let end = segment.size();
     let position = match segment.locate(from, end) {
         Ok(Some((position, _))) => position,
-        // Damage is told to whoever reads there.
-        Ok(None) | Err(LogError::Corrupt { .. }) => return Ok(()),
+        Ok(None) => return Ok(()),
+        // On the way there.
+        Err(LogError::Corrupt { .. }) => 0,
         Err(error) => return Err(error),
     };
     let mut batches = Batches::new(segment, position, end, buffer);
-    while let Some((position, header)) = next_intact(&mut batches)? {
+    while let Some((position, header)) = next_intact(disk, segment, &mut batches)? {
+        if header.last_offset() < from.0 {
+            continue;
+        }
         let is_marker = header.is_control() && header.size() <= MARKER_MAX;
         let body = if is_marker { segment.batch_bytes(position, &header)? } else { Bytes::new() };
         let Some(batch) = producer_batch(&header, &body) else { continue };
@@ -460,11 +514,34 @@ fn replay(
     Ok(())
 }
 
-/// The next batch; damage below the recovery point ends a segment here and is told to whoever reads there.
-fn next_intact(batches: &mut Batches<'_>) -> Result<Option<(u64, BatchHeader)>, LogError> {
-    match batches.next() {
-        Err(LogError::Corrupt { .. }) => Ok(None),
-        found => found,
+/// Where the next batch begins behind damage at `position` whose CRC is right and whose offsets lie between these two.
+fn next_sound(
+    disk: &dyn Disk,
+    segment: &Segment,
+    position: u64,
+    from: Offset,
+    until: Offset,
+) -> Result<Option<u64>, LogError> {
+    Scanner::open(disk, segment.path(), segment.base, Some(until))?.find_batch_behind(position, from)
+}
+
+/// The next batch; damage below the recovery point is passed over here, and told to whoever reads there.
+fn next_intact(
+    disk: &dyn Disk,
+    segment: &Segment,
+    batches: &mut Batches<'_>,
+) -> Result<Option<(u64, BatchHeader)>, LogError> {
+    loop {
+        match batches.next() {
+            Err(LogError::Corrupt { position, .. }) => {
+                let expected = batches.expected();
+                match next_sound(disk, segment, position, expected, Offset(i64::MAX))? {
+                    Some(next) => batches.skip_to(next, expected),
+                    None => return Ok(None),
+                }
+            }
+            found => return found,
+        }
     }
 }
 

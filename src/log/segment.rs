@@ -22,6 +22,7 @@ use super::{
     files::{self, CLEANED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
     index::{Entry, Index, OffsetEntry, TimeEntry},
     transactions::TransactionIndex,
+    walk::{Known, Wanted},
 };
 use crate::{
     env::{
@@ -49,6 +50,7 @@ pub(super) struct Segment {
     file: PooledFile,
     /// Bytes of whole batches. The file may be longer while an append is under way.
     size: AtomicU64,
+    pub known: Known,
     pub offsets: Index<OffsetEntry>,
     pub times: Index<TimeEntry>,
     pub aborted: TransactionIndex,
@@ -103,6 +105,7 @@ impl Segment {
             path,
             file,
             size: AtomicU64::new(0),
+            known: Known::from(0),
             offsets,
             times,
             aborted,
@@ -135,6 +138,7 @@ impl Segment {
             path,
             file,
             size: AtomicU64::new(size),
+            known: Known::from(size),
             offsets,
             times,
             aborted: TransactionIndex::open(disk, files::segment_file(dir, base, TXN_INDEX_SUFFIX), base),
@@ -346,12 +350,17 @@ impl Segment {
 
     /// The first batch whose last offset is at least `offset`, and where it begins; `None` where all end before.
     pub fn locate(&self, offset: Offset, end: u64) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        Ok(self.find(offset, end)?.map(|found| (found.position, found.header)))
+    }
+
+    /// As [`Segment::locate`], with what was met on the way.
+    fn find(&self, offset: Offset, end: u64) -> Result<Option<Located>, LogError> {
         let mut probe = [0; PROBE_SIZE];
         if let Some(hint) = self.hint(offset)?.filter(|hint| hint.position < end) {
             let mut batches = Batches::new(self, hint.position, end, &mut probe);
             match batches.next() {
                 Ok(Some(first)) if first.1.last_offset() == hint.last_offset => {
-                    return batches.seek(offset, Some(first));
+                    return batches.seek(offset, Some(first), true);
                 }
                 // The entry does not lead to the batch it names: walk from the beginning.
                 Ok(_) | Err(LogError::Corrupt { .. }) => {}
@@ -360,7 +369,7 @@ impl Segment {
         }
         let mut batches = Batches::new(self, 0, end, &mut probe);
         let first = batches.next()?;
-        batches.seek(offset, first)
+        batches.seek(offset, first, false)
     }
 
     /// The index's word on where to begin to look for `offset`.
@@ -405,15 +414,17 @@ impl Segment {
 
     /// Whole batches from the one that contains `from` on, up to `max_bytes`, none that reaches `until`. The first
     /// comes whole where `at_least_one` asks for it. `None` where all batches end before `from`.
-    pub fn read(
-        &self,
-        from: Offset,
-        until: Offset,
-        max_bytes: usize,
-        at_least_one: bool,
-    ) -> Result<Option<Slice>, LogError> {
+    pub fn read(&self, wanted: Wanted) -> Result<Option<Slice>, LogError> {
+        let Wanted { from, until, max_bytes, at_least_one, .. } = wanted;
         let end = self.size();
-        let Some((position, first)) = self.locate(from, end)? else { return Ok(None) };
+        let Some(found) = self.find(from, end)? else { return Ok(None) };
+        let (position, first) = (found.position, found.header);
+        let length = max_bytes.max(first.size());
+        if !self.known.covers(position, position.saturating_add(length as u64).min(end)) {
+            let span = self.walk(found, end, wanted)?;
+            let base = if span.length > 0 { Offset(first.base_offset) } else { from };
+            return Ok(Some(Slice { bytes: self.bytes(&span)?, base, next: span.next.unwrap_or(from) }));
+        }
         let empty = Slice { bytes: Bytes::new(), base: from, next: from };
         let fits = first.size() <= max_bytes;
         if first.next_offset() > until.0 || !(fits || at_least_one) {
@@ -427,16 +438,16 @@ impl Segment {
     }
 
     /// Where the batches lie that [`Segment::read`] would read. Costs a few reads of headers, however large the answer.
-    pub fn span(
-        &self,
-        from: Offset,
-        until: Offset,
-        max_bytes: usize,
-        at_least_one: bool,
-    ) -> Result<Option<Span>, LogError> {
+    pub fn span(&self, wanted: Wanted) -> Result<Option<Span>, LogError> {
+        let Wanted { from, until, max_bytes, at_least_one, .. } = wanted;
         let end = self.size();
-        let Some((position, first)) = self.locate(from, end)? else { return Ok(None) };
+        let Some(found) = self.find(from, end)? else { return Ok(None) };
+        let (position, first) = (found.position, found.header);
         let fits = first.size() <= max_bytes;
+        let length = if fits { max_bytes } else { first.size() };
+        if !self.known.covers(position, position.saturating_add(length as u64).min(end)) {
+            return self.walk(found, end, wanted).map(Some);
+        }
         if first.next_offset() > until.0 || !(fits || at_least_one) {
             return Ok(Some(Span { position, length: 0, next: Some(from) }));
         }
@@ -527,8 +538,16 @@ impl Segment {
             Err(error) if error.is_not_found() => None,
             found => found?,
         };
-        let by_time = entry.map_or(self.base, |entry| self.base.plus(i64::from(entry.relative_offset)));
-        Ok(self.locate(by_time.max(from), end)?.map_or(end, |(position, _)| position))
+        // An entry that does not lead to the batch it names is no help: the walk begins where the caller does.
+        if let Some(entry) = entry
+            && let offset = self.base.plus(i64::from(entry.relative_offset))
+            && offset > from
+            && let Some((position, header)) = self.locate(offset, end)?
+            && (header.last_offset(), header.max_timestamp) == (offset.0, entry.timestamp)
+        {
+            return Ok(position);
+        }
+        Ok(self.locate(from.max(self.base), end)?.map_or(end, |(position, _)| position))
     }
 }
 
@@ -538,6 +557,16 @@ pub(super) struct Span {
     pub length: usize,
     /// Where to read on; `None` where this reaches the segment's end.
     pub next: Option<Offset>,
+}
+
+/// A batch that was looked for.
+pub(super) struct Located {
+    pub position: u64,
+    pub header: BatchHeader,
+    /// The batch before it, where that was met.
+    pub before: Option<(u64, BatchHeader)>,
+    /// The index has an entry for it.
+    pub by_index: bool,
 }
 
 /// An entry of the offset index, as positions and offsets.
@@ -581,6 +610,16 @@ impl<'a> Batches<'a> {
         Batches { segment, position, end, expected: segment.base.0, buffer, buffer_at: 0, buffered: 0 }
     }
 
+    /// The offset after the last batch so far.
+    pub fn expected(&self) -> Offset {
+        Offset(self.expected)
+    }
+
+    /// Goes on at `position`, where a batch from `offset` on begins.
+    pub fn skip_to(&mut self, position: u64, offset: Offset) {
+        (self.position, self.expected) = (position, offset.0);
+    }
+
     pub fn next(&mut self) -> Result<Option<(u64, BatchHeader)>, LogError> {
         if self.position >= self.end {
             return Ok(None);
@@ -599,16 +638,19 @@ impl<'a> Batches<'a> {
         Ok(Some((position, header)))
     }
 
-    /// Walks on until a batch reaches `offset`, beginning with `current`.
+    /// Walks on until a batch reaches `offset`, beginning with `current`, of which an index may know.
     fn seek(
         &mut self,
         offset: Offset,
         mut current: Option<(u64, BatchHeader)>,
-    ) -> Result<Option<(u64, BatchHeader)>, LogError> {
+        mut by_index: bool,
+    ) -> Result<Option<Located>, LogError> {
+        let mut before = None;
         while current.is_some_and(|(_, header)| header.last_offset() < offset.0) {
+            (before, by_index) = (current, false);
             current = self.next()?;
         }
-        Ok(current)
+        Ok(current.map(|(position, header)| Located { position, header, before, by_index }))
     }
 
     /// Whether the CRC of a batch is right.

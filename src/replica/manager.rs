@@ -192,6 +192,12 @@ impl Replicas {
         self.env.random_u64()
     }
 
+    /// The folders of the partitions whose log is here.
+    pub(super) fn folders(&self) -> Vec<PathBuf> {
+        let folder = |partition: &Partition| log::partition_dir(&self.config.data_dir, partition.name());
+        self.partitions.iter().map(|partition| folder(&partition)).collect()
+    }
+
     /// How many partitions have their log here.
     pub fn len(&self) -> usize {
         self.partitions.len()
@@ -279,6 +285,8 @@ impl Replicas {
         });
         if let Err(error) = self.store.write_synced(&batch.into_inner()) {
             error!("recovery points cannot be stored: {error}");
+            // A clean start takes them for where the logs end.
+            is_clean.store(false, Ordering::Relaxed);
         }
         is_clean.into_inner()
     }
@@ -389,7 +397,18 @@ impl Replicas {
                     folders.insert(name.to_owned());
                     continue;
                 }
-                let found = log::read_partition_metadata(&*self.disk, &path)?;
+                let found = match known {
+                    Some(id) => log::read_owner(&*self.disk, &path, id),
+                    None => log::read_partition_metadata(&*self.disk, &path),
+                };
+                let found = match found {
+                    // Whose these files are nobody knows: they stay, and a log that should be there is offline.
+                    Err(error @ LogError::Corrupt { .. }) => {
+                        warn!(%partition, "left alone: {error}");
+                        continue;
+                    }
+                    found => found?,
+                };
                 if found.is_some() && found != known {
                     self.remove_stray(&path, &partition, found)?;
                 } else if known.is_none() {

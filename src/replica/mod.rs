@@ -12,6 +12,7 @@ mod position;
 mod recovering;
 mod rules;
 mod scalars;
+mod scrub;
 mod slot;
 mod stored;
 mod watch;
@@ -24,4 +25,5 @@ pub use partition::{AppendError, Appended, Isolation, NotSafe, Partition, Pendin
 pub use position::Position;
 pub use rules::{Acks, EpochEnd, EpochMismatch, Leadership, Lineage, Truncation, lineage, truncation};
 pub use scalars::{AtRest, Scalars};
+pub use scrub::{ScrubConfig, Scrubber};
 pub use watch::Watch;

@@ -6,7 +6,10 @@ use std::{
     net::SocketAddr,
     path::Path,
     process::{Child, ChildStderr, Command, Stdio},
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        Arc, Condvar, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     thread,
     time::Instant,
 };
@@ -98,6 +101,7 @@ pub struct Process {
 #[derive(Default)]
 struct Log {
     lines: Mutex<Vec<String>>,
+    ended: AtomicBool,
     added: Condvar,
 }
 
@@ -108,6 +112,16 @@ impl Process {
 
     /// With another `--log-level`.
     pub fn start_logging(folder: &Path, settings: &[&str], level: &str) -> Process {
+        Process::try_start_logging(folder, settings, level)
+            .unwrap_or_else(|(code, lines)| panic!("{code:?}: {lines:#?}"))
+    }
+
+    /// Where it does not start, its exit code and all that it said.
+    pub fn try_start(folder: &Path, settings: &[&str]) -> Result<Process, (Option<i32>, Vec<String>)> {
+        Process::try_start_logging(folder, settings, "info")
+    }
+
+    fn try_start_logging(folder: &Path, settings: &[&str], level: &str) -> Result<Process, (Option<i32>, Vec<String>)> {
         let mut command = Command::new(env!("CARGO_BIN_EXE_felice"));
         command.args(["serve", "--listen", "127.0.0.1:0", "--log-level", level, "--data-dir"]).arg(folder);
         command.stdin(Stdio::null());
@@ -121,10 +135,13 @@ impl Process {
             let log = Arc::clone(&log);
             move || log.read(stderr)
         });
-        let ready = log.wait_for("PLAINTEXT on ");
+        let Some(ready) = log.find("PLAINTEXT on ") else {
+            let code = child.wait().expect("it has ended").code();
+            return Err((code, log.lines.lock().unwrap().clone()));
+        };
         let address = ready.split("PLAINTEXT on ").nth(1).and_then(|rest| rest.split(';').next()).unwrap();
         let address = address.parse().expect("an address");
-        Process { child, address, log }
+        Ok(Process { child, address, log })
     }
 
     pub fn client(&self) -> Client {
@@ -192,18 +209,29 @@ impl Drop for Process {
 impl Log {
     fn read(&self, stderr: BufReader<ChildStderr>) {
         for line in stderr.lines() {
-            let Ok(line) = line else { return };
+            let Ok(line) = line else { break };
             self.lines.lock().unwrap().push(line);
             self.added.notify_all();
         }
+        let _lines = self.lines.lock().unwrap();
+        self.ended.store(true, Ordering::Relaxed);
+        self.added.notify_all();
     }
 
     fn wait_for(&self, text: &str) -> String {
+        self.find(text).unwrap_or_else(|| panic!("no line with {text:?} in {:#?}", self.lines.lock().unwrap()))
+    }
+
+    /// `None` where the process ends without such a line.
+    fn find(&self, text: &str) -> Option<String> {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.lines.lock().unwrap();
         loop {
             if let Some(line) = lines.iter().find(|line| line.contains(text)) {
-                return line.clone();
+                return Some(line.clone());
+            }
+            if self.ended.load(Ordering::Relaxed) {
+                return None;
             }
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no line with {text:?} in {lines:#?}");

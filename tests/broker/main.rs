@@ -5,6 +5,7 @@ mod client;
 mod compaction;
 mod connections;
 mod crash;
+mod damage;
 mod fetch;
 mod folders;
 mod harness;

@@ -226,6 +226,15 @@ impl Scanner {
         Ok(crc == header.crc)
     }
 
+    /// Where the first batch begins behind damage at `position`, with offsets from `expected` on; `None` where none does.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn find_batch_behind(&mut self, position: u64, expected: Offset) -> Result<Option<u64>, LogError> {
+        self.expected = expected.0;
+        self.find_batch(position + 1)
+    }
+
     /// Goes on to the next batch that is one, or to the end of the file.
     fn skip(&mut self, position: u64, why: String) -> Result<Region, LogError> {
         let found = self.find_batch(position + 1)?;
