@@ -194,8 +194,8 @@ impl Quorum {
         }
         self.raft.shutdown().await.map_err(|e| QuorumError::Raft(e.to_string()))?;
         let store = self.disk.store().clone();
-        let synced = task::spawn_blocking(move || store.sync()).await;
-        Ok(synced.map_err(|e| QuorumError::Raft(e.to_string()))??)
+        let settled = task::spawn_blocking(move || store.settle()).await;
+        Ok(settled.map_err(|e| QuorumError::Raft(e.to_string()))??)
     }
 }
 

@@ -156,6 +156,11 @@ pub trait Store: Send + Sync + 'static {
         self.write(batch)?;
         self.sync()
     }
+
+    /// Makes all that was written durable in its lasting form, at the end of a clean stop.
+    fn settle(&self) -> Result<(), StoreError> {
+        self.sync()
+    }
 }
 
 pub type SharedStore = Arc<dyn Store>;
