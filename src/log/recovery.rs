@@ -406,8 +406,10 @@ impl Loader<'_> {
         let Some(first) = known.entries().first().filter(|first| first.start > log_start) else { return Ok(()) };
         self.epochs = LeaderEpochs::default();
         for segment in segments.iter().take_while(|segment| segment.base < first.start) {
-            let mut batches = Batches::new(segment, 0, segment.size(), &mut self.buffer);
-            while let Some((_, header)) = next_intact(&mut batches)?.filter(|(_, h)| h.base_offset < first.start.0) {
+            let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
+            while let Some((_, header)) = next_intact(&**self.disk, segment, &mut batches)?
+                && header.base_offset < first.start.0
+            {
                 note_epoch(&mut self.epochs, &header);
             }
         }

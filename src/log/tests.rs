@@ -1,7 +1,7 @@
 //! The log as a whole: against a model, across restarts, with torn and corrupt files, read while written.
 
-mod compaction;
 mod agreement;
+mod compaction;
 mod crash;
 mod damage;
 mod kafka_cleaned;

@@ -77,7 +77,7 @@ fn compacted_segments_that_are_not_durable() {
 
 #[test]
 fn a_swap_that_is_decided_too_early() {
-    is_found(Fault::DecideBeforeNames, &["compaction", "whole", "recovery"]);
+    is_found(Fault::SkipSwapDecision, &["compaction", "whole", "recovery"]);
 }
 
 #[test]
