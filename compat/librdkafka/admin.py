@@ -141,7 +141,7 @@ def delete_records(broker, client):
     same("delete_records: a consumer below is told", KafkaError._AUTO_OFFSET_RESET, message.error().code())
     beyond = client.delete_records([TopicPartition("ten", 3, 4)])
     refused("delete_records beyond the end", KafkaError.OFFSET_OUT_OF_RANGE, beyond)
-    refused("delete_records of an unknown topic", KafkaError.UNKNOWN_TOPIC_OR_PART, client.delete_records([TopicPartition("nowhere", 0, 0)]))
+    refused("delete_records of an unknown topic, as the client finds", KafkaError._NOENT, client.delete_records([TopicPartition("nowhere", 0, 0)]))
     same("delete_records: all", 3, only(client.delete_records([TopicPartition("ten", 3, OFFSET_END)])).low_watermark)
 
 
