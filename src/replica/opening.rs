@@ -312,6 +312,7 @@ mod tests {
         append(&partition, 2).unwrap();
         let batch = BatchBuilder::new(Codec::None).producer(7, 0, 0).transactional().record(0, None, Some(b"v"));
         partition.append(&batch.build(), Acks::Leader, 9, Timestamp(0)).unwrap();
+        partition.flush().unwrap();
         let ends = |partition: &Partition| {
             [Isolation::ReadUncommitted, Isolation::ReadCommitted].map(|isolation| partition.readable_end(isolation).0)
         };
@@ -397,6 +398,8 @@ mod tests {
     #[tokio::test]
     async fn a_log_whose_disk_failed_is_opened_again_in_place() {
         let setting = Setting::new();
+        // Nobody flushes but this test.
+        setting.flusher.stop();
         let partition = setting.partition(None, 3);
         append(&partition, 2).unwrap();
         partition.flush().unwrap();
