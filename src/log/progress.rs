@@ -46,11 +46,17 @@ pub struct Bench<'a> {
     pub(super) progress: &'a Progress,
     /// Empty until it is needed.
     pub(super) buffer: Vec<u8>,
+    pub(super) syncs_parent: bool,
 }
 
 impl<'a> Bench<'a> {
     pub fn new(progress: &'a Progress) -> Bench<'a> {
-        Bench { progress, buffer: Vec::new() }
+        Bench { progress, buffer: Vec::new(), syncs_parent: true }
+    }
+
+    /// For many logs in the same data folder, which whoever opens them syncs once for all, before anything rests on them.
+    pub fn without_parent(progress: &'a Progress) -> Bench<'a> {
+        Bench { syncs_parent: false, ..Bench::new(progress) }
     }
 }
 

@@ -93,7 +93,9 @@ impl Segment {
         let aborted = TransactionIndex::create(disk, name(TXN_INDEX_SUFFIX), base)?;
         let path = name(LOG_SUFFIX);
         let file = files::open_pooled(disk, &path, OpenMode::OrCreate)?;
-        if let Err(error) = files::truncate(&file, &path, 0) {
+        // Nothing is in it that would have to be flushed, so that it can be closed before it is written to.
+        let emptied = file.opened().map_err(|error| LogError::io("open", &path, error));
+        if let Err(error) = emptied.and_then(|file| files::truncate(&*file, &path, 0)) {
             return match files::remove(&**disk, &path) {
                 Ok(()) => Err(error),
                 Err(_) => Err(LogError::Failed { path }),

@@ -137,6 +137,11 @@ impl Replicas {
         if progress.is_stopped() {
             return Err(StartError::Stopped);
         }
+        if !replicas.config.clean_start {
+            let data_dir = &replicas.config.data_dir;
+            let failed = |cause| StartError::Folder { path: data_dir.clone(), cause };
+            replicas.disk.sync_dir(data_dir).map_err(failed)?;
+        }
         if !replicas.config.clean_start && !replicas.partitions.is_empty() {
             let took = replicas.env.now().0.saturating_sub(begun.0);
             info!(

@@ -62,7 +62,7 @@ impl Drop for StoppedOnDrop {
 }
 
 /// Recovers `logs` with `recover` on at most `threads` threads, and tells every few seconds how far it has come. `size` tells
-/// about how many bytes of a log have to be checked.
+/// about how many bytes of a log have to be checked. The caller syncs the data folder.
 pub fn recover<T: Sync>(
     threads: usize,
     logs: &[T],
@@ -85,7 +85,7 @@ pub fn recover<T: Sync>(
         parallel::for_each_with(
             threads,
             logs,
-            || Bench::new(progress),
+            || Bench::without_parent(progress),
             |bench, log| {
                 if !progress.is_stopped() {
                     recover(bench, log);

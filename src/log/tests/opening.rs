@@ -74,10 +74,10 @@ fn who_finds_a_file_gone_looks_at_the_segments_again() {
     let mut replaced = Some(replaced);
     let path = files::segment_file(dir(), Offset::ZERO, files::LOG_SUFFIX);
     sim.set_plan(move |call| {
-        if matches!(call, Call::Open { path: opened, .. } if *opened == path) {
-            if let Some(replace) = replaced.take() {
-                replace();
-            }
+        if matches!(call, Call::Open { path: opened, .. } if *opened == path)
+            && let Some(replace) = replaced.take()
+        {
+            replace();
         }
         crate::env::disk::sim::Answer::Proceed
     });
