@@ -118,6 +118,7 @@ impl Broker {
                 directory_id: folder.directory_id(),
                 clean_start: clean_stop.is_some(),
                 recovery_threads: config.recovery_threads,
+                min_free_bytes: config.min_free_bytes,
                 settings: {
                     let config = Arc::clone(&config);
                     Box::new(move |own| topic_settings(&config, own))

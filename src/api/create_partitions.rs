@@ -36,13 +36,19 @@ pub fn handle(cx: &Context<'_>, request: CreatePartitionsRequest) -> Answer<Crea
         validate_only: request.validate_only,
         seed: services.env.random_u64(),
     });
+    let result = |name, (error_code, error_message)| CreatePartitionsTopicResult {
+        name,
+        error_code,
+        error_message,
+        ..CreatePartitionsTopicResult::default()
+    };
+    if !request.validate_only
+        && let Some(trouble) = services.replicas.trouble()
+    {
+        let results = names.into_iter().map(|name| result(name, refusal::of_trouble(trouble))).collect();
+        return Answer::Now(CreatePartitionsResponse { results, ..CreatePartitionsResponse::default() });
+    }
     Answer::Later(Box::pin(async move {
-        let result = |name, (error_code, error_message)| CreatePartitionsTopicResult {
-            name,
-            error_code,
-            error_message,
-            ..CreatePartitionsTopicResult::default()
-        };
         let results = match services.quorum.submit(&principal, command).await {
             Ok(Reply::CreatePartitions(results)) => {
                 results.into_iter().map(|(name, outcome)| result(name, refusal::of(&outcome))).collect()

@@ -30,10 +30,16 @@ pub fn handle(cx: &Context<'_>, request: CreateTopicsRequest) -> Answer<CreateTo
         seed: services.env.random_u64(),
         topics: request.topics.into_iter().map(|topic| new_topic(&services, topic)).collect(),
     });
-    let names = match &command {
+    let names: Vec<String> = match &command {
         Command::CreateTopics(command) => command.topics.iter().map(|topic| topic.name.clone()).collect(),
         _ => Vec::new(),
     };
+    if !request.validate_only
+        && let Some(trouble) = services.replicas.trouble()
+    {
+        let topics = failed(names, refusal::of_trouble(trouble));
+        return Answer::Now(CreateTopicsResponse { topics, ..CreateTopicsResponse::default() });
+    }
     Answer::Later(Box::pin(async move {
         let topics = match services.quorum.submit(&principal, command).await {
             Ok(Reply::CreateTopics(results)) => {

@@ -253,7 +253,7 @@ fn refused(partition: &Partition, index: i32, error: &AppendError) -> PartitionP
 /// headers; what is found before, and what a client may only send again, goes without.
 fn tells_log_start(error: &AppendError) -> bool {
     match error {
-        AppendError::NotLeader | AppendError::NotEnoughReplicas(_) => false,
+        AppendError::NotLeader | AppendError::NotEnoughReplicas(_) | AppendError::Folder(_) => false,
         AppendError::Invalid(invalid) => !matches!(
             invalid,
             InvalidBatch::Empty
@@ -279,6 +279,7 @@ fn append_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::NotLeader => ErrorCode::NotLeaderOrFollower,
         AppendError::NotEnoughReplicas(_) => ErrorCode::NotEnoughReplicas,
+        AppendError::Folder(_) => ErrorCode::KafkaStorageError,
         AppendError::Invalid(invalid) => invalid_code(invalid),
         AppendError::Log(error) => log_code(error),
     }

@@ -5,6 +5,7 @@ use felice_protocol::error::ErrorCode;
 use crate::{
     controller::{Reason, Refusal},
     quorum::SubmitError,
+    replica::Trouble,
 };
 
 pub fn code(reason: Reason) -> ErrorCode {
@@ -47,6 +48,12 @@ pub fn short(mut message: String) -> String {
 /// What a client is told where the quorum could not commit: all of these are worth a retry.
 pub fn of_submit(error: &SubmitError) -> (i16, Option<String>) {
     (ErrorCode::NotController.code(), Some(error.to_string()))
+}
+
+/// What a client is told that wants something new put on a disk that takes nothing. Kafka's controller knows nothing of the
+/// disks: there such a topic exists and has no leader.
+pub fn of_trouble(trouble: Trouble) -> (i16, Option<String>) {
+    (ErrorCode::KafkaStorageError.code(), Some(trouble.to_string()))
 }
 
 #[cfg(test)]

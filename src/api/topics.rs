@@ -27,6 +27,10 @@ pub async fn auto_create(
     principal: &Principal,
     names: Vec<String>,
 ) -> Vec<(String, ErrorCode)> {
+    // A client that merely asks is told to ask again: the topic may be made once the disk is well.
+    if services.replicas.trouble().is_some() {
+        return names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect();
+    }
     let topics = names
         .iter()
         .map(|name| NewTopic {

@@ -54,6 +54,8 @@ pub struct BrokerConfig {
     pub scrub_interval: Option<Duration>,
     /// `log.scrub.io.max.bytes.per.second`.
     pub scrub_bytes_per_second: u64,
+    /// `log.dir.min.free.bytes`; `None`: by the size of the disk.
+    pub min_free_bytes: Option<u64>,
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
 
@@ -160,6 +162,7 @@ impl BrokerConfig {
             },
             scrub_interval: u64::try_from(read.long("log.scrub.interval.ms")).ok().map(Duration::from_millis),
             scrub_bytes_per_second: u64::try_from(read.long("log.scrub.io.max.bytes.per.second")).unwrap_or(1),
+            min_free_bytes: u64::try_from(read.long("log.dir.min.free.bytes")).ok(),
             recovery_threads: read.size("num.recovery.threads.per.data.dir"),
             settings,
         })

@@ -210,6 +210,9 @@ pub static OBEYED: &[Setting] = &[
         "How often all closed segments are read and their CRCs checked, to find what the disk has changed; -1: never. Felice's own setting."),
     fixed("log.scrub.io.max.bytes.per.second", Long, Some("10485760"), AtLeast(1),
         "How fast closed segments are read to check them, in bytes a second. Felice's own setting."),
+    fixed("log.dir.min.free.bytes", Long, Some("-1"), AtLeast(-1),
+        "Free bytes below which appends to a data folder are refused, so that topics can still be deleted. -1: a 32nd of the disk, \
+         at most 64 MiB. Felice's own setting."),
     dynamic("num.recovery.threads.per.data.dir", Int, Some("2"), AtLeast(1),
         "Threads that open and check logs at the start."),
     dynamic("log.preallocate", Boolean, Some("false"), NEVER,

@@ -15,7 +15,7 @@ use std::{
 };
 
 pub use self::{
-    disk::{Disk, DiskFile, FilePool, OpenMode, PooledFile, RealDisk, SharedDisk},
+    disk::{Disk, DiskFile, FilePool, OpenMode, PooledFile, RealDisk, SharedDisk, Space},
     folder::{DataFolder, FolderError, Glimpse, Inspected},
     memory::memory_limit,
     refusals::{RefusalLog, Summary},

@@ -18,7 +18,10 @@ use tracing::{error, info, warn};
 use super::{
     Leadership, Partition, Scalars, TopicSettings,
     flusher::Flusher,
-    parallel, recovering,
+    health_folder::{FolderHealth, Trouble},
+    parallel,
+    partition::Folder,
+    recovering,
     slot::{LogHome, LogSlot, display_bytes},
     stored::Keeper,
 };
@@ -43,6 +46,8 @@ pub struct ReplicasConfig {
     pub clean_start: bool,
     /// `num.recovery.threads.per.data.dir`
     pub recovery_threads: usize,
+    /// `log.dir.min.free.bytes`; `None`: by the size of the disk.
+    pub min_free_bytes: Option<u64>,
     /// From a topic's own settings to what its partitions obey.
     pub settings: SettingsOf,
 }
@@ -76,6 +81,7 @@ pub struct Replicas {
     /// Folders of deleted partitions whose space is still taken.
     doomed: Mutex<Vec<PathBuf>>,
     flusher: Flusher,
+    health: Arc<FolderHealth>,
 }
 
 impl Replicas {
@@ -96,6 +102,13 @@ impl Replicas {
         let flusher = flusher.map_err(|cause| StartError::Folder { path: config.data_dir.clone(), cause })?;
         let disk: SharedDisk = Arc::new(RealDisk);
         let home = LogHome { data_dir: config.data_dir.clone(), disk: Arc::clone(&disk), env: Arc::clone(&env) };
+        let health = FolderHealth::new(
+            config.data_dir.clone(),
+            config.min_free_bytes,
+            Arc::clone(&disk),
+            Arc::clone(&store),
+            Arc::clone(&env),
+        );
         let replicas = Replicas {
             config,
             env,
@@ -108,6 +121,7 @@ impl Replicas {
             changing: Mutex::new(()),
             doomed: Mutex::default(),
             flusher,
+            health: Arc::new(health),
         };
         let folders = replicas.tidy(image)?;
         // Most topics have no settings of their own.
@@ -151,7 +165,16 @@ impl Replicas {
                 display_bytes(progress.checked())
             );
         }
+        replicas
+            .health
+            .start()
+            .map_err(|cause| StartError::Folder { path: replicas.config.data_dir.clone(), cause })?;
         Ok(Arc::new(replicas))
+    }
+
+    /// Why nothing new may be put into the data folder now; reading and deleting go on.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.health.check(self.env.now()).err()
     }
 
     pub fn partition(&self, id: TopicIdPartition) -> Option<Arc<Partition>> {
@@ -270,6 +293,7 @@ impl Replicas {
     /// what is on disk: not where a log could not be closed, or opened in the first place.
     #[must_use]
     pub fn close(&self) -> bool {
+        self.health.stop();
         self.flusher.stop();
         let partitions = self.all();
         let batch = Mutex::new(Batch::new());
@@ -353,7 +377,8 @@ impl Replicas {
         };
         let (node, settings) = (self.config.node_id, Arc::clone(&place.settings));
         let leadership = leadership(place.partition);
-        let partition = Partition::new(id, node, slot, settings, leadership, scalars, self.flusher.queue());
+        let folder = Folder { flusher: self.flusher.queue(), health: Arc::clone(&self.health) };
+        let partition = Partition::new(id, node, slot, settings, leadership, scalars, folder);
         self.partitions.insert(id, partition);
         Ok(())
     }

@@ -2,6 +2,8 @@
 
 mod delete_records;
 mod flusher;
+mod health;
+mod health_folder;
 mod housekeeping;
 mod machine;
 mod manager;
@@ -17,6 +19,7 @@ mod slot;
 mod stored;
 mod watch;
 
+pub use health_folder::Trouble;
 pub use delete_records::{DeleteBefore, DeleteRecordsError};
 pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use machine::{Awaited, Became, Demands, LogEnds, Replica};

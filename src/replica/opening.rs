@@ -206,6 +206,8 @@ mod tests {
         super::{
             Acks, AppendError, NotSafe, TopicSettings,
             flusher::Flusher,
+            health_folder::FolderHealth,
+            partition::Folder,
             rules::Leadership,
             slot::{LogHome, LogSlot},
         },
@@ -218,6 +220,7 @@ mod tests {
         },
         log::{LogConfig, Start},
         model::{NodeId, PartitionIndex, TopicId, TopicIdPartition, TopicPartition},
+        store::MapStore,
     };
 
     const NODE: NodeId = NodeId(1);
@@ -226,6 +229,7 @@ mod tests {
         disk: Arc<SimDisk>,
         home: Arc<LogHome>,
         flusher: Flusher,
+        health: Arc<FolderHealth>,
     }
 
     impl Setting {
@@ -237,7 +241,9 @@ mod tests {
             let flusher = Flusher::start(|_| {}).unwrap();
             // Nobody flushes but the test.
             flusher.stop();
-            Setting { disk, home: Arc::new(home), flusher }
+            let (store, env) = (Arc::new(MapStore::new()), Arc::clone(&home.env));
+            let health = FolderHealth::new("/data".into(), None, disk.clone(), store, env);
+            Setting { disk, home: Arc::new(home), flusher, health: Arc::new(health) }
         }
 
         fn partition(&self, left: Option<(Scalars, AtRest)>, leader_epoch: i32) -> Arc<Partition> {
@@ -269,8 +275,8 @@ mod tests {
                 replication_factor: 1,
                 isr: vec![NODE],
             };
-            let (settings, queue) = (Arc::new(settings), self.flusher.queue());
-            Partition::new(id, NODE, slot, settings, leadership, scalars, queue)
+            let folder = Folder { flusher: self.flusher.queue(), health: Arc::clone(&self.health) };
+            Partition::new(id, NODE, slot, Arc::new(settings), leadership, scalars, folder)
         }
 
         /// Counts the calls to the disk from now on.

@@ -19,6 +19,7 @@ use tracing::{error, info};
 
 use super::{
     flusher::FlushQueue,
+    health_folder::{FolderHealth, Trouble},
     housekeeping::Tended,
     machine::{Awaited, Became, Demands, LogEnds, Replica},
     rules::{Acks, EpochMismatch, Leadership},
@@ -104,6 +105,8 @@ pub enum AppendError {
     #[error("fewer replicas in sync than min.insync.replicas={0}")]
     NotEnoughReplicas(u32),
     #[error(transparent)]
+    Folder(#[from] Trouble),
+    #[error(transparent)]
     Invalid(#[from] InvalidBatch),
     #[error(transparent)]
     Log(#[from] log::AppendError),
@@ -138,6 +141,13 @@ impl Isolation {
     }
 }
 
+/// What the partitions of a data folder share.
+#[derive(Clone)]
+pub(super) struct Folder {
+    pub flusher: FlushQueue,
+    pub health: Arc<FolderHealth>,
+}
+
 /// A partition of which this broker has the log: the rules are [`Replica`]'s, and here are the bytes, the locks and who
 /// waits.
 ///
@@ -165,7 +175,7 @@ pub struct Partition {
     unflushed_bytes: AtomicU64,
     /// The recovery point that was stored last.
     stored_recovery_point: AtomicI64,
-    flusher: FlushQueue,
+    folder: Folder,
     /// The last append failed for the disk, and that was told.
     failing: AtomicBool,
     /// What is stored of this partition besides its log. See [`Partition::keep`].
@@ -182,7 +192,7 @@ impl Partition {
         settings: Arc<TopicSettings>,
         leadership: Leadership,
         scalars: Scalars,
-        flusher: FlushQueue,
+        folder: Folder,
     ) -> Arc<Partition> {
         let log = slot.opened();
         let (log_start, ends) = match &log {
@@ -210,7 +220,7 @@ impl Partition {
             later_flush_asked: AtomicBool::new(false),
             unflushed_bytes: AtomicU64::new(0),
             stored_recovery_point: AtomicI64::new(0),
-            flusher,
+            folder,
             failing: AtomicBool::new(false),
             stored: Mutex::new(stored),
             tended: Mutex::default(),
@@ -271,6 +281,7 @@ impl Partition {
         if self.is_closed() || !leadership.is_led_by(self.node) {
             return Err(AppendError::NotLeader);
         }
+        self.folder.health.check(now)?;
         let settings = self.settings.load();
         if acks == Acks::All && !leadership.has_enough_in_sync(settings.min_insync_replicas) {
             return Err(AppendError::NotEnoughReplicas(settings.min_insync_replicas));
@@ -280,7 +291,7 @@ impl Partition {
         let resets = self.slot.resets();
         let log = self.log().map_err(log::AppendError::from);
         let appended = log.and_then(|log| Ok((log.append_as_leader(&checked, leadership.leader_epoch, now)?, log)));
-        let (appended, awaited) = self.publish_append(appended, size, acks, &settings)?;
+        let (appended, awaited) = self.publish_append(appended, size, acks, &settings, now)?;
         let log_append_time = match settings.timestamp_type {
             // As Kafka answers: what is remembered of the original, whichever clock that was.
             _ if appended.duplicate => appended.log_append_time,
@@ -308,7 +319,7 @@ impl Partition {
         let resets = self.slot.resets();
         let log = self.log().map_err(log::AppendError::from);
         let appended = log.and_then(|log| Ok((log.append_marker(end, leadership.leader_epoch, now)?, log)));
-        let (appended, awaited) = self.publish_append(appended, MARKER_SIZE, Acks::All, &settings)?;
+        let (appended, awaited) = self.publish_append(appended, MARKER_SIZE, Acks::All, &settings, now)?;
         Ok(Appended {
             base_offset: appended.base_offset,
             log_append_time: Timestamp::NONE,
@@ -324,8 +335,9 @@ impl Partition {
         size: u64,
         acks: Acks,
         settings: &TopicSettings,
+        now: Timestamp,
     ) -> Result<(log::Appended, Option<Awaited>), AppendError> {
-        self.report_disk(&appended);
+        self.report_disk(&appended, now);
         let (appended, log) = appended?;
         let end = appended.last_offset.plus(1);
         if settings.flushes_each() && !appended.duplicate {
@@ -345,8 +357,10 @@ impl Partition {
     }
 
     /// One line when the disk begins to fail, and one when it takes appends again.
-    fn report_disk<T>(&self, appended: &Result<T, log::AppendError>) {
+    fn report_disk<T>(&self, appended: &Result<T, log::AppendError>, now: Timestamp) {
         match appended {
+            // One line for all partitions.
+            Err(log::AppendError::Log(error)) if error.is_disk_full() && self.folder.health.is_low(now) => {}
             Err(log::AppendError::Log(error)) if !self.failing.swap(true, Ordering::Relaxed) => {
                 error!(partition = %self.name(), "cannot append: {error}");
             }
@@ -433,10 +447,10 @@ impl Partition {
 
     fn ask_for_flush(self: &Arc<Self>, now: bool, flush_ms: i64) {
         if now && !self.flush_asked.swap(true, Ordering::AcqRel) {
-            self.flusher.push(self, Duration::ZERO);
+            self.folder.flusher.push(self, Duration::ZERO);
         }
         if flush_ms != i64::MAX && !self.later_flush_asked.swap(true, Ordering::AcqRel) {
-            self.flusher.push(self, Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0).max(1)));
+            self.folder.flusher.push(self, Duration::from_millis(u64::try_from(flush_ms).unwrap_or(0).max(1)));
         }
     }
 
@@ -470,7 +484,7 @@ impl Partition {
             Err(_) => {
                 self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
                 if !self.flush_asked.swap(true, Ordering::AcqRel) {
-                    self.flusher.push(self, FLUSH_RETRY);
+                    self.folder.flusher.push(self, FLUSH_RETRY);
                 }
             }
         }

@@ -161,6 +161,11 @@ pub trait Store: Send + Sync + 'static {
     fn settle(&self) -> Result<(), StoreError> {
         self.sync()
     }
+
+    /// Bytes of its disk that the store means to keep in reserve and cannot set aside for now; others leave them free.
+    fn reserve_missing(&self) -> u64 {
+        0
+    }
 }
 
 pub type SharedStore = Arc<dyn Store>;

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use parking_lot::{RwLock, RwLockReadGuard};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamilyDescriptor, DB, DEFAULT_COLUMN_FAMILY_NAME, ErrorKind, LogLevel,
     LruCacheOptions, Options, ReadOptions, WriteBatch, WriteBufferManager, WriteOptions,
@@ -39,24 +39,35 @@ const STALL: Duration = Duration::from_millis(2);
 const STALLS_MAX: u32 = 2500;
 /// What must fit on the disk before a store that failed is opened again: the log's content as tables, and some more.
 const REOPEN_BYTES: usize = 10 << 20;
-/// The file that keeps so many bytes in reserve, made only where this many more than once over are free.
+/// The file that keeps so many bytes in reserve, made only where this many more than once over are free, and given up before a
+/// write where fewer than this are.
 const RESERVE: &str = "reserve";
 const RESERVE_PLENTY: u64 = 3 * REOPEN_BYTES as u64;
+const RESERVE_NEEDED: u64 = 4 << 20;
 
 /// A folder with a RocksDB in it, locked against other processes while this lives.
 ///
 /// RocksDB latches an error of its write-ahead log: every later write fails with it, though the disk may have space
 /// again. So after a failed write or sync the next one opens the database again, as soon as the disk takes data.
 ///
-/// A file in reserve holds the space that opening needs. It is given up where the disk is full, so that a broker starts and
-/// topics can be deleted there, and made again once there is plenty.
+/// A file in reserve holds the space that opening needs. It is given up where the disk is about to be full, so that no write
+/// fails for that: a broker starts and topics can be deleted there. It is made again once there is plenty.
 pub struct RocksStore {
     path: PathBuf,
     /// `None` only where opening it again has failed; the next write tries once more.
     db: RwLock<Option<DB>>,
     failed: AtomicBool,
-    /// Until it is there, each write tries to set it aside: there are few, and looking costs a microsecond.
-    has_reserve: AtomicBool,
+    reserve: Mutex<Reserve>,
+}
+
+/// What is known of the file in reserve. Each write looks after it: there are few, and looking costs a microsecond.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Reserve {
+    Kept,
+    /// There was no space to set aside, or it was given up.
+    Missing,
+    /// This file system cannot set space aside.
+    Impossible,
 }
 
 impl RocksStore {
@@ -71,7 +82,7 @@ impl RocksStore {
             path: path.to_owned(),
             db: RwLock::new(Some(db)),
             failed: AtomicBool::new(false),
-            has_reserve: AtomicBool::new(keep_reserve(path)),
+            reserve: Mutex::new(keep_reserve(path, Reserve::Missing)),
         };
         Ok(store)
     }
@@ -95,7 +106,7 @@ impl RocksStore {
         }
         let mut disk = try_disk(&self.path);
         if disk.is_err() && give_up_reserve(&self.path) {
-            self.has_reserve.store(false, Ordering::Relaxed);
+            *self.reserve.lock() = Reserve::Missing;
             disk = try_disk(&self.path);
         }
         disk.map_err(|e| from_io(&self.path, &e))?;
@@ -110,8 +121,9 @@ impl RocksStore {
 
     fn write_with(&self, batch: &Batch, synced: bool) -> Result<(), StoreError> {
         self.recover()?;
-        if !self.has_reserve.load(Ordering::Relaxed) {
-            self.has_reserve.store(keep_reserve(&self.path), Ordering::Relaxed);
+        {
+            let mut reserve = self.reserve.lock();
+            *reserve = keep_reserve(&self.path, *reserve);
         }
         let db = self.db()?;
         let mut options = WriteOptions::default();
@@ -198,6 +210,14 @@ impl Store for RocksStore {
         }
         Ok(())
     }
+
+    fn reserve_missing(&self) -> u64 {
+        let mut reserve = self.reserve.lock();
+        if *reserve == Reserve::Missing {
+            *reserve = keep_reserve(&self.path, Reserve::Missing);
+        }
+        if *reserve == Reserve::Missing { REOPEN_BYTES as u64 } else { 0 }
+    }
 }
 
 /// A read guard that is known to hold a database.
@@ -274,24 +294,29 @@ fn options() -> Options {
     options
 }
 
-/// Sets space aside, where there is plenty of it and that is not done yet.
-/// True where that need not be tried again.
-fn keep_reserve(path: &Path) -> bool {
-    let reserve = path.join(RESERVE);
-    let is_plenty =
-        || rustix::fs::statvfs(path).is_ok_and(|disk| disk.f_bavail.saturating_mul(disk.f_frsize) > RESERVE_PLENTY);
-    if reserve.exists() {
-        return true;
-    }
-    if !is_plenty() {
-        return false;
+/// Sets space aside where there is plenty of it, and gives it up where there is hardly any left.
+fn keep_reserve(path: &Path, known: Reserve) -> Reserve {
+    let (reserve, Ok(disk)) = (path.join(RESERVE), rustix::fs::statvfs(path)) else { return known };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let is_there = || fs::metadata(&reserve).is_ok_and(|file| file.len() == REOPEN_BYTES as u64);
+    match known {
+        Reserve::Impossible => return known,
+        _ if free < RESERVE_NEEDED => {
+            give_up_reserve(path);
+            return Reserve::Missing;
+        }
+        Reserve::Kept => return known,
+        Reserve::Missing if is_there() => return Reserve::Kept,
+        Reserve::Missing if free < RESERVE_PLENTY => return known,
+        Reserve::Missing => {}
     }
     let made = fs::File::create(&reserve)
         .and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, REOPEN_BYTES as u64)?));
-    let Err(error) = made else { return true };
+    let Err(error) = made else { return Reserve::Kept };
     let _ = fs::remove_file(&reserve);
     // A file system that cannot set space aside (ZFS, NFS) need not be asked again.
-    !matches!(from_io(path, &error), StoreError::Full { .. })
+    let is_full = matches!(from_io(path, &error), StoreError::Full { .. });
+    if is_full { Reserve::Missing } else { Reserve::Impossible }
 }
 
 /// Whether there was a reserve to be given up.

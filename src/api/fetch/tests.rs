@@ -92,6 +92,7 @@ impl Broker {
             directory_id: env.uuid(),
             clean_start: true,
             recovery_threads: 2,
+            min_free_bytes: None,
             settings: Box::new(settings),
         };
         let replicas = Replicas::start(replicas, env.clone(), store, &quorum.image(), &Progress::default()).unwrap();

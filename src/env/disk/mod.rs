@@ -36,6 +36,14 @@ pub enum OpenMode {
     Empty,
 }
 
+/// The space on a file system, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What this process may still take.
+    pub available: u64,
+    pub total: u64,
+}
+
 /// A file system. Its errors are those of the operating system.
 ///
 /// What was written is seen by everyone at once. What of it a power loss leaves: the content of a file as of its last
@@ -71,6 +79,9 @@ pub trait Disk: Debug + Send + Sync {
     fn files(&self) -> &FilePool {
         FilePool::of_process()
     }
+
+    /// The space on the file system that a folder is on.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
 }
 
 /// An open file: positional reads and writes, each one system call, which may do less than it was asked for.

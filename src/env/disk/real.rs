@@ -11,7 +11,7 @@ use std::{
 
 use rustix::{buffer::spare_capacity, fs::Advice};
 
-use super::{Disk, DiskFile, OpenMode};
+use super::{Disk, DiskFile, OpenMode, Space};
 use crate::model::Timestamp;
 
 /// The file system of this machine.
@@ -60,6 +60,12 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         File::open(dir)?.sync_all()
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let disk = rustix::fs::statvfs(dir)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Space { available: bytes(disk.f_bavail), total: bytes(disk.f_blocks) })
     }
 }
 

@@ -27,7 +27,7 @@ use std::{
 use parking_lot::{Mutex, MutexGuard};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, FilePool, OpenMode};
+use super::{Disk, DiskFile, FilePool, OpenMode, Space};
 use crate::model::Timestamp;
 
 /// Written whole or not at all, as a rule.
@@ -120,6 +120,8 @@ struct State {
     next_node: Node,
     random: Random,
     plan: Option<Plan>,
+    /// What is told of it. No write fails for it: that is the plan's.
+    space: Space,
     dead: bool,
 }
 
@@ -175,6 +177,11 @@ impl SimDisk {
     /// Every call proceeds again.
     pub fn clear_plan(&self) {
         self.0.lock().plan = None;
+    }
+
+    /// From now on this is what is told of the space.
+    pub fn set_space(&self, space: Space) {
+        self.0.lock().space = space;
     }
 
     /// The disk as the next process finds it after a power loss. The seed decides what is left of what was not synced.
@@ -326,6 +333,11 @@ impl Disk for SimDisk {
     fn files(&self) -> &FilePool {
         &self.1
     }
+
+    fn space(&self, _: &Path) -> io::Result<Space> {
+        let state = self.0.lock();
+        if state.dead { Err(Errno::IO.into()) } else { Ok(state.space) }
+    }
 }
 
 /// An open file, by whatever name it has now.
@@ -431,6 +443,7 @@ impl State {
             next_node: ROOT + 1,
             random,
             plan: None,
+            space: Space { available: 1 << 50, total: 1 << 50 },
             dead: false,
         }
     }
