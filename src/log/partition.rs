@@ -556,11 +556,17 @@ impl Log {
     /// the recovery point. Threads that ask while a flush is under way wait for it and share the next one.
     ///
     /// # Errors
-    /// After a failed flush of batches nobody knows what the disk holds: the log takes no appends any more. Where the rest
-    /// failed (no descriptor is left, the disk is full), it can be tried again.
+    /// After a failed flush of batches nobody knows what the disk holds: the log takes no appends any more, and no later flush
+    /// succeeds. Where the rest failed (no descriptor is left, the disk is full), it can be tried again.
     pub fn flush(&self) -> Result<Offset, LogError> {
         let asked = self.log_end();
         let _flushing = self.flushing.lock();
+        self.check_usable()?;
+        self.flush_up_to(asked)
+    }
+
+    /// At least so far. The caller holds `flushing`.
+    fn flush_up_to(&self, asked: Offset) -> Result<Offset, LogError> {
         let flushed = self.flushed();
         if flushed >= asked && !self.epochs_dirty.load(Ordering::Acquire) {
             return Ok(flushed);
@@ -632,12 +638,14 @@ impl Log {
         self.epochs_dirty.store(true, Ordering::Release);
         // Nobody appends any more.
         drop(appender);
-        self.flush()?;
+        let _flushing = self.flushing.lock();
+        self.flush_up_to(self.log_end())?;
         Ok(())
     }
 
     /// Takes the partition out of the data folder under a name that no start opens, and returns the new path.
-    /// [`remove_deleted`] then frees the space, which may take long. Reads under way may go on.
+    /// [`remove_deleted`] then frees the space, which may take long; the data folder must be synced before, so that no power loss
+    /// leaves half of a folder under its old name. Reads under way may go on.
     pub fn delete(&self, unique: Uuid) -> Result<PathBuf, LogError> {
         let _appender = self.appender.lock();
         self.out_of_use.store(true, Ordering::Release);
@@ -734,7 +742,6 @@ impl Appender {
 pub fn set_aside(disk: &dyn Disk, dir: &Path, partition: &TopicPartition, unique: Uuid) -> Result<PathBuf, LogError> {
     let renamed = dir.with_file_name(files::deleted_dir_name(partition, unique));
     files::rename(disk, dir, &renamed)?;
-    dir.parent().map_or(Ok(()), |parent| files::sync_dir(disk, parent))?;
     Ok(renamed)
 }
 

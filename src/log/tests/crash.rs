@@ -363,9 +363,12 @@ fn what_a_failed_flush_left_to_fate_is_written_anew_by_the_next_start() {
         (0..8).for_each(|_| life.append().unwrap());
         life.disk
             .set_plan(|call| if matches!(call, Call::Sync { .. }) { Answer::Fail(Errno::IO) } else { Answer::Proceed });
+        let flushed = life.log.flushed();
         life.log.flush().unwrap_err();
         assert!(life.log.is_out_of_use());
         life.disk.clear_plan();
+        life.log.flush().expect_err("it would succeed, and say nothing about what was lost");
+        assert_eq!(life.log.flushed(), flushed);
         life.stop(false).unwrap();
         assert_eq!((life.log.flushed(), life.log.log_end().0), (life.log.log_end(), life.safe));
         life.stop(true).unwrap();
