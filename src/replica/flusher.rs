@@ -135,6 +135,8 @@ fn flush(partition: &Weak<Partition>, flushed: &impl Fn(&Partition)) {
     }
     match partition.flush() {
         Ok(()) => flushed(&partition),
+        // Deleted meanwhile.
+        Err(_) if partition.is_closed() => {}
         Err(error) if partition.opened().is_some_and(|log| log.is_out_of_use()) => {
             error!(partition = %partition.name(), "the log cannot be flushed and takes no more appends: {error}")
         }

@@ -8,7 +8,6 @@ use std::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
-    thread,
 };
 
 use dashmap::{DashMap, DashSet};
@@ -22,6 +21,7 @@ use super::{
     parallel,
     partition::Folder,
     recovering,
+    remover::Remover,
     slot::{LogHome, LogSlot, display_bytes},
     stored::Keeper,
 };
@@ -78,8 +78,7 @@ pub struct Replicas {
     offline: DashSet<TopicIdPartition>,
     /// Held while logs are opened, made or removed.
     changing: Mutex<()>,
-    /// Folders of deleted partitions whose space is still taken.
-    doomed: Mutex<Vec<PathBuf>>,
+    remover: Remover,
     flusher: Flusher,
     health: Arc<FolderHealth>,
 }
@@ -109,6 +108,7 @@ impl Replicas {
             Arc::clone(&store),
             Arc::clone(&env),
         );
+        let remover = Remover::new(config.data_dir.clone(), Arc::clone(&disk));
         let replicas = Replicas {
             config,
             env,
@@ -119,7 +119,7 @@ impl Replicas {
             partitions: DashMap::new(),
             offline: DashSet::new(),
             changing: Mutex::new(()),
-            doomed: Mutex::default(),
+            remover,
             flusher,
             health: Arc::new(health),
         };
@@ -247,8 +247,7 @@ impl Replicas {
                     .map(|index| (&deleted.name, TopicIdPartition { topic_id: *id, partition: PartitionIndex(index) }))
             })
             .collect();
-        parallel::for_each(&gone, |(name, id)| self.remove(name, *id));
-        self.give_back_space();
+        self.remove_all(&gone);
         for (id, deleted) in &delta.topics_deleted {
             info!(topic = %deleted.name, id = %id, "topic deleted");
         }
@@ -383,6 +382,16 @@ impl Replicas {
         Ok(())
     }
 
+    fn remove_all(&self, gone: &[(&Arc<str>, TopicIdPartition)]) {
+        parallel::for_each(gone, |(name, id)| self.remove(name, *id));
+        self.remover.start();
+        let mut batch = Batch::new();
+        gone.iter().for_each(|(_, id)| Scalars::delete(&mut batch, self.config.directory_id, *id));
+        if let Err(error) = self.store.write(&batch) {
+            error!("recovery points of deleted partitions cannot be removed: {error}");
+        }
+    }
+
     fn remove(&self, topic: &Arc<str>, id: TopicIdPartition) {
         if self.offline.remove(&id).is_some() {
             // What there is of it must not be in the way of a topic of the same name.
@@ -395,15 +404,13 @@ impl Replicas {
             }
         }
         let Some((_, partition)) = self.partitions.remove(&id) else { return };
-        match partition.delete(self.env.uuid()) {
-            // The rename was the deletion; giving back the space may take its time.
-            Ok(dir) => self.doomed.lock().push(dir),
-            Err(error) => error!(partition = %partition.name(), "the log cannot be deleted: {error}"),
-        }
-        let mut batch = Batch::new();
-        Scalars::delete(&mut batch, self.config.directory_id, id);
-        if let Err(error) = self.store.write(&batch) {
-            error!(partition = %partition.name(), "its recovery point cannot be removed: {error}");
+        // The rename is the deletion; giving back the space may take its time.
+        let deleted = partition.delete(self.env.uuid()).map(|dir| self.remover.add(dir));
+        // A full disk may have no room for the longer name. Then it takes its time at once.
+        let dir = log::partition_dir(&self.config.data_dir, partition.name());
+        let deleted = deleted.or_else(|_| log::remove_deleted(&*self.disk, &dir));
+        if let Err(error) = deleted {
+            error!(partition = %partition.name(), "the log cannot be deleted: {error}");
         }
     }
 
@@ -416,7 +423,7 @@ impl Replicas {
         for path in self.disk.list(data_dir).map_err(failed)? {
             let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
             if log::is_deleted_dir(name) {
-                self.doomed.lock().push(path);
+                self.remover.add(path);
             } else if let Some(partition) = log::parse_partition_dir(name) {
                 let known = image
                     .topic(&partition.topic)
@@ -449,7 +456,7 @@ impl Replicas {
                 }
             }
         }
-        self.give_back_space();
+        self.remover.start();
         Ok(folders)
     }
 
@@ -462,27 +469,8 @@ impl Replicas {
         let id = topic_id.map(|id| id.to_string()).unwrap_or_default();
         let to = log::set_aside(&*self.disk, dir, partition, self.env.uuid())?;
         info!(%partition, "removing the files of a deleted topic (id {id})");
-        self.doomed.lock().push(to);
+        self.remover.add(to);
         Ok(())
-    }
-
-    /// Removes the folders of deleted partitions, on a thread of its own: large files take their time.
-    fn give_back_space(&self) {
-        let doomed = std::mem::take(&mut *self.doomed.lock());
-        if doomed.is_empty() {
-            return;
-        }
-        let disk = Arc::clone(&self.disk);
-        let spawned = thread::Builder::new().name("delete".to_owned()).spawn(move || {
-            for dir in doomed {
-                if let Err(error) = log::remove_deleted(&*disk, &dir) {
-                    warn!("{}: cannot be removed: {error}", dir.display());
-                }
-            }
-        });
-        if let Err(error) = spawned {
-            warn!("no thread to remove deleted files, the next start will: {error}");
-        }
     }
 }
 

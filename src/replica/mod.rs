@@ -12,6 +12,7 @@ mod parallel;
 mod partition;
 mod position;
 mod recovering;
+mod remover;
 mod rules;
 mod scalars;
 mod scrub;
