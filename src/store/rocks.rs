@@ -39,19 +39,19 @@ const STALL: Duration = Duration::from_millis(2);
 const STALLS_MAX: u32 = 2500;
 /// What must fit on the disk before a store that failed is opened again: the log's content as tables, and some more.
 const REOPEN_BYTES: usize = 10 << 20;
-/// The file that keeps so many bytes in reserve, made only where this many more than once over are free, and given up before a
-/// write where fewer than this are.
+/// The file that keeps so many bytes in reserve, made only where this many more than once over are free.
 const RESERVE: &str = "reserve";
 const RESERVE_PLENTY: u64 = 3 * REOPEN_BYTES as u64;
-const RESERVE_NEEDED: u64 = 4 << 20;
+/// What is free before each write, if need be out of the reserve.
+const FREE_NEEDED: u64 = 2 << 20;
 
 /// A folder with a RocksDB in it, locked against other processes while this lives.
 ///
 /// RocksDB latches an error of its write-ahead log: every later write fails with it, though the disk may have space
 /// again. So after a failed write or sync the next one opens the database again, as soon as the disk takes data.
 ///
-/// A file in reserve holds the space that opening needs. It is given up where the disk is about to be full, so that no write
-/// fails for that: a broker starts and topics can be deleted there. It is made again once there is plenty.
+/// A file in reserve holds the space that opening needs. Where the disk is about to be full it is given up bit by bit, so that no
+/// write fails for that: a broker starts and topics can be deleted there. It is made again once there is plenty.
 pub struct RocksStore {
     path: PathBuf,
     /// `None` only where opening it again has failed; the next write tries once more.
@@ -63,26 +63,38 @@ pub struct RocksStore {
 /// What is known of the file in reserve. Each write looks after it: there are few, and looking costs a microsecond.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Reserve {
-    Kept,
-    /// There was no space to set aside, or it was given up.
-    Missing,
+    /// So many bytes are set aside.
+    Kept(u64),
     /// This file system cannot set space aside.
     Impossible,
+}
+
+impl Reserve {
+    fn missing(self) -> u64 {
+        match self {
+            Reserve::Kept(bytes) => (REOPEN_BYTES as u64).saturating_sub(bytes),
+            Reserve::Impossible => 0,
+        }
+    }
 }
 
 impl RocksStore {
     /// Opens the store in the folder `path`, which is made where it does not exist. Takes some 10 ms.
     pub fn open(path: &Path) -> Result<RocksStore, StoreError> {
         fs::create_dir_all(path).map_err(|e| from_io(path, &e))?;
+        let mut reserve = look_after_reserve(path, found_reserve(path));
         let db = match open_db(path) {
-            Err(StoreError::Full { .. }) if give_up_reserve(path) => open_db(path)?,
+            Err(StoreError::Full { .. }) if give_up_reserve(path) => {
+                reserve = Reserve::Kept(0);
+                open_db(path)?
+            }
             opened => opened?,
         };
         let store = RocksStore {
             path: path.to_owned(),
             db: RwLock::new(Some(db)),
             failed: AtomicBool::new(false),
-            reserve: Mutex::new(keep_reserve(path, Reserve::Missing)),
+            reserve: Mutex::new(reserve),
         };
         Ok(store)
     }
@@ -106,7 +118,7 @@ impl RocksStore {
         }
         let mut disk = try_disk(&self.path);
         if disk.is_err() && give_up_reserve(&self.path) {
-            *self.reserve.lock() = Reserve::Missing;
+            *self.reserve.lock() = Reserve::Kept(0);
             disk = try_disk(&self.path);
         }
         disk.map_err(|e| from_io(&self.path, &e))?;
@@ -123,7 +135,7 @@ impl RocksStore {
         self.recover()?;
         {
             let mut reserve = self.reserve.lock();
-            *reserve = keep_reserve(&self.path, *reserve);
+            *reserve = look_after_reserve(&self.path, *reserve);
         }
         let db = self.db()?;
         let mut options = WriteOptions::default();
@@ -213,10 +225,10 @@ impl Store for RocksStore {
 
     fn reserve_missing(&self) -> u64 {
         let mut reserve = self.reserve.lock();
-        if *reserve == Reserve::Missing {
-            *reserve = keep_reserve(&self.path, Reserve::Missing);
+        if reserve.missing() > 0 {
+            *reserve = look_after_reserve(&self.path, *reserve);
         }
-        if *reserve == Reserve::Missing { REOPEN_BYTES as u64 } else { 0 }
+        reserve.missing()
     }
 }
 
@@ -294,29 +306,34 @@ fn options() -> Options {
     options
 }
 
-/// Sets space aside where there is plenty of it, and gives it up where there is hardly any left.
-fn keep_reserve(path: &Path, known: Reserve) -> Reserve {
-    let (reserve, Ok(disk)) = (path.join(RESERVE), rustix::fs::statvfs(path)) else { return known };
+fn found_reserve(path: &Path) -> Reserve {
+    Reserve::Kept(fs::metadata(path.join(RESERVE)).map_or(0, |file| file.len()))
+}
+
+/// Sets space aside where there is plenty of it, and gives as much of it up as is needed where there is hardly any left.
+fn look_after_reserve(path: &Path, known: Reserve) -> Reserve {
+    let (Reserve::Kept(kept), Ok(disk)) = (known, rustix::fs::statvfs(path)) else { return known };
     let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    let is_there = || fs::metadata(&reserve).is_ok_and(|file| file.len() == REOPEN_BYTES as u64);
-    match known {
-        Reserve::Impossible => return known,
-        _ if free < RESERVE_NEEDED => {
-            give_up_reserve(path);
-            return Reserve::Missing;
+    let wanted = REOPEN_BYTES as u64;
+    let reserve = path.join(RESERVE);
+    if free < FREE_NEEDED && kept > 0 {
+        if kept >= wanted {
+            warn!("{}: the disk is full; using what was kept in reserve", path.display());
         }
-        Reserve::Kept => return known,
-        Reserve::Missing if is_there() => return Reserve::Kept,
-        Reserve::Missing if free < RESERVE_PLENTY => return known,
-        Reserve::Missing => {}
+        let left = kept.saturating_sub(FREE_NEEDED - free);
+        let cut = fs::File::options().write(true).open(&reserve).and_then(|file| file.set_len(left));
+        return if cut.is_ok() { Reserve::Kept(left) } else { found_reserve(path) };
     }
-    let made = fs::File::create(&reserve)
-        .and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, REOPEN_BYTES as u64)?));
-    let Err(error) = made else { return Reserve::Kept };
+    if free < RESERVE_PLENTY || kept >= wanted {
+        return known;
+    }
+    let made = fs::File::options().create(true).write(true).truncate(false).open(&reserve);
+    let made = made.and_then(|file| Ok(rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, wanted)?));
+    let Err(error) = made else { return Reserve::Kept(wanted) };
     let _ = fs::remove_file(&reserve);
     // A file system that cannot set space aside (ZFS, NFS) need not be asked again.
     let is_full = matches!(from_io(path, &error), StoreError::Full { .. });
-    if is_full { Reserve::Missing } else { Reserve::Impossible }
+    if is_full { Reserve::Kept(0) } else { Reserve::Impossible }
 }
 
 /// Whether there was a reserve to be given up.
@@ -561,10 +578,11 @@ mod tests {
         while file.write_all(&[1; 4 << 10]).is_ok() {}
         drop(file);
         put(&RocksStore::open(&path).unwrap()).unwrap();
-        assert!(!path.join(RESERVE).exists(), "it was needed");
+        let reserve = || fs::metadata(path.join(RESERVE)).map_or(0, |file| file.len());
+        assert!(reserve() < REOPEN_BYTES as u64, "some of it was needed");
         fs::remove_file(&ballast).unwrap();
         put(&RocksStore::open(&path).unwrap()).unwrap();
-        assert!(path.join(RESERVE).exists());
+        assert_eq!(reserve(), REOPEN_BYTES as u64);
     }
 
     /// After a failed write the database is opened again, and has what was written before.

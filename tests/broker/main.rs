@@ -19,3 +19,4 @@ mod sessions;
 mod storage;
 mod tools;
 mod topics;
+mod trouble;
