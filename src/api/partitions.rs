@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use felice_protocol::error::ErrorCode;
-use tracing::error;
 
 use super::Services;
 use crate::{
@@ -53,7 +52,7 @@ pub fn epoch_code(mismatch: EpochMismatch) -> ErrorCode {
 /// A log that cannot be read is the disk's fault, not the client's. Where bytes are not what was written, trying again is of no
 /// use, and Kafka's clients tell whoever uses them so.
 pub fn log_code(partition: &Partition, cause: &LogError) -> ErrorCode {
-    error!(partition = %partition.name(), "the log cannot be read: {cause}");
+    partition.report_unreadable(cause);
     match cause {
         LogError::Corrupt { .. } => ErrorCode::CorruptMessage,
         _ => ErrorCode::KafkaStorageError,

@@ -66,6 +66,13 @@ impl LogError {
         matches!(source.raw_os_error(), Some(code) if code == Errno::NOSPC.raw_os_error() || code == Errno::DQUOT.raw_os_error())
     }
 
+    /// The disk says that it is broken, rather than that something is wrong with what was asked of it.
+    pub(super) fn is_broken_disk(&self) -> bool {
+        let LogError::Io { source, .. } = self else { return false };
+        let broken = [Errno::IO, Errno::ROFS].map(Errno::raw_os_error);
+        source.raw_os_error().is_some_and(|code| broken.contains(&code))
+    }
+
     pub fn is_not_found(&self) -> bool {
         matches!(self, LogError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
@@ -187,9 +194,8 @@ pub const FLUSH_FAILED: &str = "flush-failed";
 /// Leaves a note that a flush failed. The kernel reports that once, and takes the pages for clean although they are not on the
 /// disk; the next process must not believe what it reads until it has written it anew. After a power loss it reads what
 /// there is, so that the note itself need not be durable.
-pub(super) fn note_flush_failure(disk: &dyn Disk, dir: &Path) {
-    // Where this fails too, the disk is most likely gone for good.
-    let _ = disk.open(&dir.join(FLUSH_FAILED), OpenMode::OrCreate);
+pub(super) fn note_flush_failure(disk: &dyn Disk, dir: &Path) -> Result<(), LogError> {
+    open(disk, &dir.join(FLUSH_FAILED)).map(drop)
 }
 
 /// What was believed to be on the disk is there now.

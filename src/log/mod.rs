@@ -14,6 +14,7 @@ mod partition;
 pub mod producers;
 mod progress;
 mod recovery;
+mod reopening;
 mod retention;
 mod roll;
 pub mod scrub;

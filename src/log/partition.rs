@@ -592,7 +592,12 @@ impl Log {
                 return Err(error);
             }
         }
-        self.settle_folder()?;
+        self.settle_folder().inspect_err(|error| {
+            if error.is_broken_disk() {
+                let _ = files::note_flush_failure(&*self.disk, &self.dir);
+                self.out_of_use.store(true, Ordering::Release);
+            }
+        })?;
         self.flushed.fetch_max(log_end.0, Ordering::AcqRel);
         if let Some(active) = segments.last() {
             self.recovery_point.fetch_max(active.base.0, Ordering::AcqRel);

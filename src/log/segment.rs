@@ -244,7 +244,8 @@ impl Segment {
         sync().inspect_err(|error: &LogError| {
             // One that is not there was not flushed, and did not fail.
             if let Some(dir) = self.path.parent().filter(|_| !error.is_not_found()) {
-                files::note_flush_failure(&*self.disk, dir);
+                // Where this fails too, the disk is most likely gone for good.
+                let _ = files::note_flush_failure(&*self.disk, dir);
             }
         })
     }

@@ -14,7 +14,7 @@ use std::{
 
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
-use tracing::{error, warn};
+use tracing::warn;
 
 use super::Partition;
 
@@ -135,11 +135,8 @@ fn flush(partition: &Weak<Partition>, flushed: &impl Fn(&Partition)) {
     }
     match partition.flush() {
         Ok(()) => flushed(&partition),
-        // Deleted meanwhile.
-        Err(_) if partition.is_closed() => {}
-        Err(error) if partition.opened().is_some_and(|log| log.is_out_of_use()) => {
-            error!(partition = %partition.name(), "the log cannot be flushed and takes no more appends: {error}")
-        }
+        // Deleted meanwhile, or out of use, which was told.
+        Err(_) if partition.is_closed() || partition.opened().is_some_and(|log| log.is_out_of_use()) => {}
         Err(error) => warn!(partition = %partition.name(), "the log cannot be flushed for now: {error}"),
     }
 }

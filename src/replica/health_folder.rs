@@ -3,6 +3,7 @@
 //! [`health`](super::health) judges; here are the clock, the disk and the lines in the log.
 
 use std::{
+    fmt::Display,
     io,
     path::PathBuf,
     sync::{
@@ -14,12 +15,12 @@ use std::{
 };
 
 use parking_lot::{Condvar, Mutex};
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
-use super::health::{self, Room, Space};
+use super::health::{self, Room, Space, Trust, Verified};
 use crate::{
     env::{SharedDisk, SharedEnv},
-    model::Timestamp,
+    model::{Timestamp, TopicPartition},
     store::SharedStore,
 };
 
@@ -33,6 +34,18 @@ const LOOK_MS_MAX: i64 = 1000;
 pub enum Trouble {
     #[error("the disk of the data folder is full")]
     Full,
+    #[error("the disk of the data folder has failed, and is being checked")]
+    Suspect,
+}
+
+/// How a round of verifying went.
+#[derive(Debug, Default)]
+pub struct Round {
+    /// Partitions whose log is good, since it was opened again or flushed.
+    pub checked: usize,
+    /// Partitions whose log is not good yet, and what one of them says.
+    pub failed: usize,
+    pub why: Option<String>,
 }
 
 /// What the partitions of a data folder share of its disk's state.
@@ -45,6 +58,8 @@ pub struct FolderHealth {
     env: SharedEnv,
     /// Free space is below the floor. Written while `state` is locked.
     is_full: AtomicBool,
+    /// A flush has failed, and not everything is verified since. Written while `state` is locked.
+    is_suspect: AtomicBool,
     /// When an append looks at the free space next, by the wall clock in milliseconds. There is no need before: no disk fills
     /// that fast.
     next_look: AtomicI64,
@@ -55,6 +70,7 @@ pub struct FolderHealth {
 
 #[derive(Default)]
 struct State {
+    trust: Trust,
     stopped: bool,
 }
 
@@ -73,6 +89,7 @@ impl FolderHealth {
             store,
             env,
             is_full: AtomicBool::new(false),
+            is_suspect: AtomicBool::new(false),
             next_look: AtomicI64::new(i64::MIN),
             state: Mutex::default(),
             changed: Condvar::new(),
@@ -80,11 +97,13 @@ impl FolderHealth {
         }
     }
 
-    /// Starts the thread that waits for a sick disk to get well.
-    pub fn start(self: &Arc<Self>) -> io::Result<()> {
+    /// Starts the thread that waits for a sick disk to get well. `verify` is one round: it tells whoever waits for the disk,
+    /// flushes what was not flushed, and opens again what could not be.
+    pub fn start(self: &Arc<Self>, verify: impl Fn() -> Round + Send + 'static) -> io::Result<()> {
         let health = Arc::clone(self);
-        let builder = thread::Builder::new().name("disk-health".to_owned()).stack_size(256 << 10);
-        *self.thread.lock() = Some(builder.spawn(move || health.run())?);
+        // As much as a recovery may need.
+        let builder = thread::Builder::new().name("disk-health".to_owned()).stack_size(1 << 20);
+        *self.thread.lock() = Some(builder.spawn(move || health.run(verify))?);
         Ok(())
     }
 
@@ -96,8 +115,11 @@ impl FolderHealth {
         }
     }
 
-    /// Whether appends may be made now. Costs two loads, and now and then a look at the disk.
+    /// Whether appends may be made now. Costs three loads, and now and then a look at the disk.
     pub fn check(&self, now: Timestamp) -> Result<(), Trouble> {
+        if self.is_suspect() {
+            return Err(Trouble::Suspect);
+        }
         if self.is_full.load(Ordering::Acquire) {
             return Err(Trouble::Full);
         }
@@ -109,6 +131,28 @@ impl FolderHealth {
             return if self.is_low(now) { Err(Trouble::Full) } else { Ok(()) };
         }
         Ok(())
+    }
+
+    /// Whether nothing may be acknowledged: a flush has failed, and not everything is verified since.
+    pub fn is_suspect(&self) -> bool {
+        self.is_suspect.load(Ordering::Acquire)
+    }
+
+    /// The log of `partition` is out of use, since its disk failed.
+    pub fn fail(&self, partition: &TopicPartition, error: &dyn Display) {
+        let mut state = self.state.lock();
+        let is_news = state.trust.fail(self.env.now());
+        self.is_suspect.store(true, Ordering::Release);
+        drop(state);
+        if is_news {
+            let dir = self.dir.display();
+            error!(%partition, "{dir}: nothing is acknowledged until all that may not be on the disk is checked: {error}");
+            self.changed.notify_all();
+        }
+    }
+
+    pub fn now(&self) -> Timestamp {
+        self.env.now()
     }
 
     /// Looks at the free space now. Tells of it where it has become too little, or enough.
@@ -142,26 +186,69 @@ impl FolderHealth {
         is_low
     }
 
-    fn run(&self) {
+    fn run(&self, verify: impl Fn() -> Round) {
         let mut state = self.state.lock();
         while !state.stopped {
-            if self.is_full.load(Ordering::Acquire) {
-                self.changed.wait_for(&mut state, FULL_INTERVAL);
+            let is_full = self.is_full.load(Ordering::Acquire);
+            let round_in = state.trust.next_round(self.env.now());
+            if round_in == Some(0) {
+                state.trust.begin();
+                drop(state);
+                self.end_round(&verify());
+                state = self.state.lock();
+                continue;
+            }
+            let round_in = round_in.map(|ms| Duration::from_millis(ms.unsigned_abs()));
+            match round_in.into_iter().chain(is_full.then_some(FULL_INTERVAL)).min() {
+                Some(wait) => drop(self.changed.wait_for(&mut state, wait)),
+                None => self.changed.wait(&mut state),
+            }
+            if is_full {
                 drop(state);
                 self.is_low(self.env.now());
                 state = self.state.lock();
-            } else {
-                self.changed.wait(&mut state);
+            }
+        }
+    }
+
+    #[cfg(test)]
+    pub fn begin_round(&self) {
+        self.state.lock().trust.begin();
+    }
+
+    pub fn end_round(&self, round: &Round) {
+        let verified = {
+            let mut state = self.state.lock();
+            let verified = state.trust.end(self.env.now(), round.failed == 0);
+            self.is_suspect.store(!state.trust.is_good(), Ordering::Release);
+            verified
+        };
+        let (dir, checked) = (self.dir.display(), round.checked);
+        match verified {
+            Verified::Good { after_ms } => {
+                info!("{dir}: the data folder is good again after {}: {checked} partitions checked", seconds(after_ms));
+            }
+            Verified::Failed { retry_ms } => {
+                let (failed, retry) = (round.failed, seconds(retry_ms));
+                let why = round.why.as_deref().unwrap_or("another flush has failed");
+                warn!("{dir}: the disk still fails, {failed} partitions wait for the next try in {retry}: {why}");
             }
         }
     }
 }
 
+fn seconds(ms: i64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
     use crate::{
         env::{SystemEnv, disk::sim::SimDisk},
+        model::PartitionIndex,
         store::MapStore,
     };
 
@@ -201,7 +288,7 @@ mod tests {
         let store = Arc::new(MapStore::new());
         let health = FolderHealth::new(PathBuf::from("/data"), None, shared, store, Arc::new(SystemEnv));
         let health = Arc::new(health);
-        health.start().unwrap();
+        health.start(Round::default).unwrap();
         disk.set_space(space(0));
         assert_eq!(health.check(Timestamp(1)), Err(Trouble::Full));
         disk.set_space(space(512 * MIB));
@@ -211,6 +298,37 @@ mod tests {
             health.changed.wait_for(&mut state, Duration::from_millis(5));
         }
         drop(state);
+        health.stop();
+    }
+
+    #[test]
+    fn a_folder_is_suspect_until_a_round_succeeds() {
+        let disk: SharedDisk = SimDisk::new(1);
+        let health = FolderHealth::new("/data".into(), None, disk, Arc::new(MapStore::new()), Arc::new(SystemEnv));
+        let health = Arc::new(health);
+        let (ask, asked) = mpsc::channel();
+        let (tell, told) = mpsc::channel();
+        let verify = move || {
+            ask.send(()).unwrap();
+            told.recv().unwrap()
+        };
+        health.start(verify).unwrap();
+        let now = health.now();
+        assert_eq!(health.check(now), Ok(()));
+        let partition = TopicPartition { topic: "t".into(), partition: PartitionIndex(0) };
+        health.fail(&partition, &"cannot flush");
+        health.fail(&partition, &"cannot flush");
+        assert_eq!(health.check(now), Err(Trouble::Suspect));
+        asked.recv().unwrap();
+        tell.send(Round { failed: 1, ..Round::default() }).unwrap();
+        // The next round comes by itself.
+        asked.recv().unwrap();
+        assert!(health.is_suspect());
+        tell.send(Round { checked: 1, ..Round::default() }).unwrap();
+        while health.is_suspect() {
+            thread::yield_now();
+        }
+        assert_eq!(health.check(now), Ok(()));
         health.stop();
     }
 }

@@ -17,7 +17,7 @@ use tracing::{error, info, warn};
 use super::{
     Leadership, Partition, Scalars, TopicSettings,
     flusher::Flusher,
-    health_folder::{FolderHealth, Trouble},
+    health_folder::{FolderHealth, Round, Trouble},
     parallel,
     partition::Folder,
     recovering,
@@ -165,11 +165,32 @@ impl Replicas {
                 display_bytes(progress.checked())
             );
         }
-        replicas
-            .health
-            .start()
-            .map_err(|cause| StartError::Folder { path: replicas.config.data_dir.clone(), cause })?;
-        Ok(Arc::new(replicas))
+        let replicas = Arc::new(replicas);
+        let weak = Arc::downgrade(&replicas);
+        let verify = move || weak.upgrade().map_or_else(Round::default, |replicas| replicas.verify());
+        let started = replicas.health.start(verify);
+        started.map_err(|cause| StartError::Folder { path: replicas.config.data_dir.clone(), cause })?;
+        Ok(replicas)
+    }
+
+    /// One round of finding out what is on a disk that has failed.
+    fn verify(&self) -> Round {
+        let partitions: Vec<Arc<Partition>> = self.partitions.iter().map(|partition| Arc::clone(&partition)).collect();
+        // Whoever waits for this disk is told before that takes its time.
+        partitions.iter().for_each(|partition| partition.tell_producers());
+        let round = Mutex::new(Round::default());
+        parallel::for_each(&partitions, |partition| {
+            let verified = partition.verify();
+            let mut round = round.lock();
+            match verified {
+                Ok(had_to) => round.checked += usize::from(had_to),
+                Err(error) => {
+                    round.failed += 1;
+                    round.why.get_or_insert_with(|| format!("{}: {error}", partition.name()));
+                }
+            }
+        });
+        round.into_inner()
     }
 
     /// Why nothing new may be put into the data folder now; reading and deleting go on.

@@ -6,7 +6,7 @@ use tokio::{
     runtime::{Handle, RuntimeFlavor},
     task::block_in_place,
 };
-use tracing::info;
+use tracing::debug;
 
 use super::{Isolation, Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
 use crate::{
@@ -47,24 +47,32 @@ impl Partition {
         log.set_config(self.settings.load().log.clone());
         if self.slot.resets() > 0 {
             let checked = display_bytes(recovered.bytes_checked);
-            info!(partition = %self.name(), "the log is in use again: {checked} checked and written anew");
+            debug!(partition = %self.name(), "the log is in use again: {checked} checked and written anew");
         }
     }
 
-    /// Gives up a log that is out of use since its disk failed: whoever waits for it is told, and the next who needs it opens it
-    /// again, with recovery from what was known to be durable. False where the log is not out of use, or not open.
-    pub fn reset(&self) -> bool {
-        let is_reset = self.slot.reset();
-        if is_reset {
-            self.wake_all();
-        }
-        is_reset
+    /// Sees to it that everything in the log is on the disk: flushes what was not, and where the log is out of use, since its
+    /// disk failed, opens it again. False where nothing had to be done.
+    ///
+    /// # Errors
+    /// The disk fails still, or again.
+    pub(super) fn verify(self: &Arc<Self>) -> Result<bool, LogError> {
+        let result = match self.opened() {
+            None if self.slot.is_sound() => Ok(false),
+            Some(log) if !log.is_out_of_use() && log.flushed() == log.log_end() => Ok(false),
+            Some(log) if !log.is_out_of_use() => self.flush().map(|()| true),
+            _ => self.reopen().map(|()| true),
+        };
+        // A deletion takes the log out of use as well.
+        if self.is_closed() { Ok(false) } else { result }
     }
 
-    /// As [`Partition::reset`], and opens the log again. Takes as long as the recovery does.
-    pub fn reopen(&self) -> Result<(), LogError> {
-        self.reset();
-        self.log().map(|_| ())
+    /// Opens a log again that is out of use since its disk failed. Who waits for it is told. Takes as long as the recovery does.
+    fn reopen(&self) -> Result<(), LogError> {
+        let config = || self.settings.load().log.clone();
+        let reopened = self.slot.reopen_with(config, |log, recovered| self.publish(log, recovered));
+        self.wake_all();
+        reopened.map(drop)
     }
 
     /// What is known of the log if it was not opened since a clean stop.
@@ -206,7 +214,7 @@ mod tests {
         super::{
             Acks, AppendError, NotSafe, TopicSettings,
             flusher::Flusher,
-            health_folder::FolderHealth,
+            health_folder::{FolderHealth, Round, Trouble},
             partition::Folder,
             rules::Leadership,
             slot::{LogHome, LogSlot},
@@ -409,20 +417,24 @@ mod tests {
         let partition = setting.partition(None, 3);
         append(&partition, 2).unwrap();
         partition.flush().unwrap();
-        assert!(!partition.reset(), "nothing is wrong with it");
+        assert!(!partition.verify().unwrap(), "nothing is wrong with it");
         let pending = append(&partition, 3).unwrap().wait_for.unwrap();
         setting.disk.set_plan(|call| match call {
             Call::Sync { path } if path.extension().is_some_and(|suffix| suffix == "log") => Answer::Fail(Errno::IO),
             _ => Answer::Proceed,
         });
         assert!(partition.flush().is_err());
-        assert!(append(&partition, 1).is_err());
+        assert!(matches!(append(&partition, 1), Err(AppendError::Folder(Trouble::Suspect))));
+        assert_eq!(partition.reached(pending).await, Err(NotSafe::Storage));
         assert_eq!(partition.high_watermark(), Offset(2));
-        assert!(partition.reset());
-        assert!(append(&partition, 1).is_err(), "the disk still fails");
+        partition.verify().expect_err("the disk still fails");
+        assert_eq!(read(&partition, Offset(0)).unwrap().next_offset, Offset(2));
         assert!(partition.shut().is_err());
         setting.disk.clear_plan();
-        partition.reopen().unwrap();
+        assert!(partition.verify().unwrap());
+        assert!(!partition.verify().unwrap());
+        setting.health.begin_round();
+        setting.health.end_round(&Round::default());
         assert_eq!((partition.log_end(), partition.high_watermark()), (Offset(5), Offset(5)));
         assert_eq!(partition.reached(pending).await, Err(NotSafe::Storage), "nobody knows that it is the same");
         let pending = append(&partition, 1).unwrap().wait_for.unwrap();

@@ -37,6 +37,8 @@ const FLUSH_RETRY: Duration = Duration::from_secs(1);
 
 /// About what a transaction marker takes, in bytes.
 const MARKER_SIZE: u64 = 78;
+/// Between two lines that tell that the same log cannot be read.
+const UNREADABLE_INTERVAL_MS: i64 = 60_000;
 
 /// A topic's settings as its partitions obey them.
 #[derive(Debug, Clone)]
@@ -178,6 +180,8 @@ pub struct Partition {
     folder: Folder,
     /// The last append failed for the disk, and that was told.
     failing: AtomicBool,
+    /// When it was told last that the log cannot be read, by the wall clock in milliseconds.
+    unreadable_told: AtomicI64,
     /// What is stored of this partition besides its log. See [`Partition::keep`].
     pub(super) stored: Mutex<Scalars>,
     /// Held by who removes or compacts segments: one at a time.
@@ -222,6 +226,7 @@ impl Partition {
             stored_recovery_point: AtomicI64::new(0),
             folder,
             failing: AtomicBool::new(false),
+            unreadable_told: AtomicI64::new(i64::MIN),
             stored: Mutex::new(stored),
             tended: Mutex::default(),
         })
@@ -312,6 +317,10 @@ impl Partition {
         if self.is_closed() || !leadership.is_led_by(self.node) {
             return Err(AppendError::NotLeader);
         }
+        // On a full disk there is room for it, and what it ends takes more.
+        if self.folder.health.is_suspect() {
+            return Err(Trouble::Suspect.into());
+        }
         let settings = self.settings.load();
         if !leadership.has_enough_in_sync(settings.min_insync_replicas) {
             return Err(AppendError::NotEnoughReplicas(settings.min_insync_replicas));
@@ -361,6 +370,10 @@ impl Partition {
         match appended {
             // One line for all partitions.
             Err(log::AppendError::Log(error)) if error.is_disk_full() && self.folder.health.is_low(now) => {}
+            Err(log::AppendError::Log(_)) if self.is_closed() => {}
+            Err(log::AppendError::Log(error)) if self.opened().is_some_and(|log| log.is_out_of_use()) => {
+                self.folder.health.fail(self.name(), error);
+            }
             Err(log::AppendError::Log(error)) if !self.failing.swap(true, Ordering::Relaxed) => {
                 error!(partition = %self.name(), "cannot append: {error}");
             }
@@ -369,6 +382,15 @@ impl Partition {
                 info!(partition = %self.name(), "appends are taken again");
             }
             _ => {}
+        }
+    }
+
+    /// A line now and then: who cannot read asks again and again.
+    pub fn report_unreadable(&self, cause: &LogError) {
+        let (now, told) = (self.folder.health.now().0, self.unreadable_told.load(Ordering::Relaxed));
+        let is_due = now.saturating_sub(told) >= UNREADABLE_INTERVAL_MS || now < told;
+        if is_due && self.unreadable_told.compare_exchange(told, now, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
+            error!(partition = %self.name(), "the log cannot be read: {cause}");
         }
     }
 
@@ -398,6 +420,9 @@ impl Partition {
     pub async fn reached(&self, pending: Pending) -> Result<(), NotSafe> {
         loop {
             let advanced = self.advanced.notified();
+            if self.folder.health.is_suspect() {
+                return Err(NotSafe::Storage);
+            }
             let has = self.replica.lock().has(pending.awaited);
             // Then: what there is may be in another log.
             let is_same_log = self.slot.resets() == pending.resets;
@@ -478,8 +503,12 @@ impl Partition {
                 // Who waits for this disk alone.
                 self.advanced.notify_waiters();
             }
+            Err(_) if self.is_closed() => {}
             // Who waits for the disk must learn of it.
-            Err(_) if log.is_out_of_use() => self.advanced.notify_waiters(),
+            Err(error) if log.is_out_of_use() => {
+                self.folder.health.fail(self.name(), error);
+                self.advanced.notify_waiters();
+            }
             // Nobody may ask anew: a producer that sends the same batch again adds nothing to flush.
             Err(_) => {
                 self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
@@ -524,6 +553,11 @@ impl Partition {
         let _stored = self.stored.lock();
         self.closed.store(true, Ordering::Release);
         self.wake_all();
+    }
+
+    /// Producers that wait look again.
+    pub(super) fn tell_producers(&self) {
+        self.advanced.notify_waiters();
     }
 
     /// Everyone who waits for data looks again: the log may start behind what they wait for.

@@ -1,7 +1,7 @@
 //! The place of a partition's log: open, or closed and opened again for the first who needs it.
 //!
 //! ```text
-//!   clean start ──> at rest ──first use──> open ──its disk fails, reset──> broken ──next use, recovery──> open
+//!   clean start ──> at rest ──first use──> open ──its disk fails, reopening: read only──> open
 //!   new, or unclean start ───────────────> open
 //! ```
 //! A log at rest was closed cleanly; what it told then ([`AtRest`]) still holds, since nobody else touches its files, and
@@ -90,7 +90,7 @@ pub struct LogSlot {
     name: TopicPartition,
     topic_id: TopicId,
     log: ArcSwapOption<Log>,
-    /// How often the log was taken out since its disk failed. What was appended before may not be in the next one.
+    /// How often the log was replaced since its disk failed. What was appended before may not be in the next one.
     resets: AtomicU64,
     /// Locked while the log is opened.
     closed: Mutex<Closed>,
@@ -231,20 +231,42 @@ impl LogSlot {
         result
     }
 
-    /// To be called within `publish` of [`LogSlot::open_with`].
+    /// To be called within `publish` of [`LogSlot::open_with`] and [`LogSlot::reopen_with`].
     pub fn publish(&self, log: Arc<Log>) {
         self.log.store(Some(log));
     }
 
-    /// Takes a log out that takes no appends any more, since its disk failed. The next one is opened with recovery from what
-    /// was known to be durable. False where there is none to take out.
-    pub fn reset(&self) -> bool {
-        let mut closed = self.closed.lock();
-        let Some(log) = self.opened().filter(|log| log.is_out_of_use() && !closed.sealed) else { return false };
-        closed.start = Start { clean: false, recovery_point: log.flushed(), log_start: log.log_start() };
+    /// Opens the log again that takes no appends any more, since its disk failed, with recovery from what was known to be
+    /// durable. Until that has succeeded the old one can be read. A log that is in use stays as it is.
+    ///
+    /// # Errors
+    /// It cannot be opened again for now, or the partition was deleted.
+    pub fn reopen_with(
+        &self,
+        config: impl FnOnce() -> LogConfig,
+        publish: impl FnOnce(Arc<Log>, &Recovered),
+    ) -> Result<Arc<Log>, LogError> {
+        let closed = self.closed.lock();
+        let Some(old) = self.opened() else {
+            drop(closed);
+            return self.open_with(config, publish);
+        };
+        if !old.is_out_of_use() {
+            return Ok(old);
+        }
+        if closed.sealed {
+            return Err(LogError::Failed { path: self.dir() });
+        }
+        let start = old.give_way()?;
+        let (log, recovered) = self.home.open(&self.name, self.topic_id, config(), start)?;
+        // Where the file was cut, what was read from it may still be on its way to a peer: nothing goes in its place.
+        if recovered.truncated.is_some() {
+            log.roll_now(self.home.env.now())?;
+        }
+        let log = Arc::new(log);
         self.resets.fetch_add(1, Ordering::AcqRel);
-        self.log.store(None);
-        true
+        publish(Arc::clone(&log), &recovered);
+        Ok(log)
     }
 
     /// The partition is deleted: its folder gets another name, which is returned, and the log is not opened any more. Reads under

@@ -177,6 +177,11 @@ impl Process {
         self.address
     }
 
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Resident memory, in bytes.
     pub fn resident(&self) -> u64 {
         resident(self.child.id(), "VmRSS:")
