@@ -52,7 +52,7 @@ pub enum LogError {
 }
 
 impl LogError {
-    pub(super) fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> LogError {
+    pub fn io(action: &'static str, path: &Path, source: impl Into<io::Error>) -> LogError {
         LogError::Io { action, path: path.to_owned(), source: source.into() }
     }
 

@@ -18,6 +18,7 @@ use super::{
     Leadership, Partition, Scalars, TopicSettings,
     flusher::Flusher,
     health_folder::{FolderHealth, Round, Trouble},
+    opening::off_the_async_threads,
     parallel,
     partition::Folder,
     recovering,
@@ -259,6 +260,13 @@ impl Replicas {
     /// Follows the cluster's metadata. Returns once logs of new partitions exist and deleted ones are gone from sight, so
     /// a client that is told of a topic can use it.
     pub fn apply(&self, image: &Image, delta: &Delta) {
+        if delta.partitions.is_empty() && delta.topics_deleted.is_empty() && delta.topic_configs.is_empty() {
+            return;
+        }
+        off_the_async_threads(|| self.follow(image, delta));
+    }
+
+    fn follow(&self, image: &Image, delta: &Delta) {
         let _changing = self.changing.lock();
         let gone: Vec<_> = delta
             .topics_deleted
@@ -314,6 +322,7 @@ impl Replicas {
     #[must_use]
     pub fn close(&self) -> bool {
         self.health.stop();
+        self.remover.free_names();
         self.flusher.stop();
         let partitions = self.all();
         let batch = Mutex::new(Batch::new());
@@ -386,6 +395,7 @@ impl Replicas {
         let (id, name, topic_id) = (place.id(), place.name(), place.topic.id());
         let (scalars, at_rest) = Scalars::load_at_rest(&*self.store, self.config.directory_id, id)?;
         let Scalars { recovery_point, log_start, .. } = scalars;
+        self.remover.free_name(&self.home.dir(&name));
         let start = Start { clean: is_clean, recovery_point, log_start };
         let home = Arc::clone(&self.home);
         let slot = match at_rest.filter(|_| is_clean) {
@@ -404,7 +414,7 @@ impl Replicas {
     }
 
     fn remove_all(&self, gone: &[(&Arc<str>, TopicIdPartition)]) {
-        parallel::for_each(gone, |(name, id)| self.remove(name, *id));
+        gone.iter().for_each(|(name, id)| self.remove(name, *id));
         self.remover.start();
         let mut batch = Batch::new();
         gone.iter().for_each(|(_, id)| Scalars::delete(&mut batch, self.config.directory_id, *id));
@@ -425,14 +435,9 @@ impl Replicas {
             }
         }
         let Some((_, partition)) = self.partitions.remove(&id) else { return };
-        // The rename is the deletion; giving back the space may take its time.
-        let deleted = partition.delete(self.env.uuid()).map(|dir| self.remover.add(dir));
-        // A full disk may have no room for the longer name. Then it takes its time at once.
-        let dir = log::partition_dir(&self.config.data_dir, partition.name());
-        let deleted = deleted.or_else(|_| log::remove_deleted(&*self.disk, &dir));
-        if let Err(error) = deleted {
-            error!(partition = %partition.name(), "the log cannot be deleted: {error}");
-        }
+        partition.close();
+        let (dir, unique) = (self.home.dir(partition.name()), self.env.uuid());
+        self.remover.delete(dir, Box::new(move || partition.delete(unique)));
     }
 
     /// Removes folders of deleted partitions, and sets aside those that the metadata does not know: a crash came between

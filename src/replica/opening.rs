@@ -190,9 +190,9 @@ impl Partition {
     }
 }
 
-/// Opening reads a few small files, and more of them where there are many segments: nothing that the threads that serve
-/// everyone else should wait for.
-fn off_the_async_threads<T>(work: impl FnOnce() -> T) -> T {
+/// Opening reads a few small files, and more of them where there are many segments; following the metadata may open or close
+/// thousands of logs: nothing that the threads that serve everyone else should wait for.
+pub(super) fn off_the_async_threads<T>(work: impl FnOnce() -> T) -> T {
     match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
         Ok(RuntimeFlavor::MultiThread) => block_in_place(work),
         _ => work(),
