@@ -20,8 +20,8 @@ mod slot;
 mod stored;
 mod watch;
 
-pub use health_folder::Trouble;
 pub use delete_records::{DeleteBefore, DeleteRecordsError};
+pub use health_folder::Trouble;
 pub use housekeeping::{Housekeeping, HousekeepingConfig};
 pub use machine::{Awaited, Became, Demands, LogEnds, Replica};
 pub use manager::{Replicas, ReplicasConfig, StartError};

@@ -69,6 +69,8 @@ impl Partition {
 
     /// Opens a log again that is out of use since its disk failed. Who waits for it is told. Takes as long as the recovery does.
     fn reopen(&self) -> Result<(), LogError> {
+        // Who removes or compacts segments comes to an end: their log is out of use.
+        let _tended = self.tended.lock();
         let config = || self.settings.load().log.clone();
         let reopened = self.slot.reopen_with(config, |log, recovered| self.publish(log, recovered));
         self.wake_all();

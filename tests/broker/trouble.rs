@@ -21,6 +21,7 @@ use felice_protocol::{
     error::ErrorCode,
     messages::{
         create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
+        delete_records::{DeleteRecordsPartition, DeleteRecordsRequest, DeleteRecordsTopic},
         incremental_alter_configs::{AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest},
     },
 };
@@ -178,6 +179,42 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_heals() {
     let again = produce_until_refused(&mut client, "large");
     assert!(again + 4 > taken, "the space of the first one is back: {again} of {taken}");
     assert!(broker.lines_with("panicked").is_empty());
+    assert!(broker.stop());
+}
+
+/// Produces until the broker takes it.
+fn produce_until_taken(client: &mut Client, topic: &str) {
+    let records = batch(&[b"taken"]);
+    while error(client.produce(topic, &records).error_code) != ErrorCode::None {
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+#[test]
+fn lower_retention_and_deleted_records_give_a_full_disk_space_again() {
+    let Some(disk) = SmallDisk::mount(64 << 20) else { return };
+    let broker = Process::start(&disk.folder(), &["log.retention.check.interval.ms=100"]);
+    let mut client = broker.client();
+    client.create_topic("large", 1, &[("segment.bytes", "2097152")]);
+    produce_until_refused(&mut client, "large");
+    disk.fill();
+    assert_eq!(alter(&mut client, "large", "retention.bytes", "20971520"), ErrorCode::None);
+    produce_until_taken(&mut client, "large");
+    let first = client.fetch("large", 0);
+    assert_eq!(error(first.error_code), ErrorCode::OffsetOutOfRange);
+
+    assert_eq!(alter(&mut client, "large", "retention.bytes", "-1"), ErrorCode::None);
+    let end = client.must_produce("large", &batch(&[b"end"]));
+    produce_until_refused(&mut client, "large");
+    disk.fill();
+    let partition = DeleteRecordsPartition { partition_index: 0, offset: end, ..DeleteRecordsPartition::default() };
+    let topic =
+        DeleteRecordsTopic { name: "large".to_owned(), partitions: vec![partition], ..DeleteRecordsTopic::default() };
+    let request = DeleteRecordsRequest { topics: vec![topic], timeout_ms: 60_000, ..Default::default() };
+    assert_eq!(error(client.call(2, &request).topics[0].partitions[0].error_code), ErrorCode::None);
+    produce_until_taken(&mut client, "large");
+    assert_eq!(client.values("large", end)[0], "end");
+    assert_eq!(broker.lines_with("there is space again").len(), 2);
     assert!(broker.stop());
 }
 

@@ -21,7 +21,7 @@ use tracing::warn;
 
 pub(super) use self::cleaner::Tended;
 use self::{retention::Which, throttle::Throttle};
-use super::Replicas;
+use super::{Replicas, Trouble};
 use crate::{config::CleanerConfig, log};
 
 /// Retention first looks at the logs so long after the start, as Kafka's does, or after its interval where that is shorter.
@@ -160,7 +160,9 @@ impl Shared {
 
     /// Has files deleted after `delay_ms`.
     fn delete_later(&self, files: Vec<PathBuf>, delay_ms: i64) {
-        let delay = Duration::from_millis(u64::try_from(delay_ms).unwrap_or(0));
+        // On a full disk nothing is worth more than its space.
+        let is_urgent = self.replicas.trouble() == Some(Trouble::Full);
+        let delay = Duration::from_millis(if is_urgent { 0 } else { u64::try_from(delay_ms).unwrap_or(0) });
         // Beyond any clock: the next start deletes them.
         let Some(at) = Instant::now().checked_add(delay) else { return };
         self.state.lock().doomed.extend(files.into_iter().map(|file| Reverse((at, file))));
