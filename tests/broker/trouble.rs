@@ -416,3 +416,25 @@ fn nothing_acknowledged_is_lost_or_there_twice_while_a_disk_fails_now_and_then()
     }
     assert!(broker.stop());
 }
+
+#[test]
+fn changes_of_the_metadata_wait_for_a_disk_that_fails() {
+    let folder = TempDir::new().unwrap();
+    let broker = Process::start(folder.path(), &[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    let Some(failing) = Failing::begin(&broker, "fdatasync", "EIO") else { return };
+    let waiting = thread::spawn({
+        let mut client = broker.client();
+        move || client.create_topic("late", 1, &[])
+    });
+    broker.wait_for("the metadata log cannot be written");
+    // The page cache is what this topic is acknowledged from, and no flush of it has failed.
+    client.must_produce("t", &batch(&[b"a"]));
+    assert_eq!(client.values("t", 0), ["a"]);
+    drop(failing);
+    waiting.join().unwrap();
+    broker.wait_for("the metadata log can be written again");
+    client.must_produce("late", &batch(&[b"a"]));
+    assert!(broker.stop());
+}
