@@ -39,6 +39,16 @@ pub struct LogConfig {
     pub producer_id_expiration_ms: i64,
 }
 
+impl LogConfig {
+    /// How old a segment may become, in milliseconds: what must be compacted in time must not stay in the active one.
+    pub fn segment_age_max_ms(&self) -> i64 {
+        match self.compacts && self.max_compaction_lag_ms > 0 {
+            true => self.segment_ms.min(self.max_compaction_lag_ms),
+            false => self.segment_ms,
+        }
+    }
+}
+
 impl Default for LogConfig {
     /// Kafka's defaults.
     fn default() -> LogConfig {

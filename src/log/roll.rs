@@ -51,7 +51,7 @@ impl Appender {
             None => now.0.saturating_sub(self.since.0),
         };
         size + header.size() as u64 > config.segment_bytes
-            || age > config.segment_ms - self.jitter.ms(self.active.base, config)
+            || age > config.segment_age_max_ms() - self.jitter.ms(self.active.base, config)
             || self.active.offsets.is_full(config.segment_index_bytes)
             || self.active.times.is_full(config.segment_index_bytes)
             || !self.active.reaches(Offset(header.last_offset()))
