@@ -125,8 +125,9 @@ impl Segment {
         let offsets = Index::<OffsetEntry>::load(disk, offsets_path.clone())?;
         let offsets = offsets.filter(|index| index.last().is_none_or(|last| u64::from(last.position) < size));
         let times = Index::<TimeEntry>::load(disk, times_path.clone())?;
-        // A closed segment that holds anything has its largest timestamp there.
-        let times = times.filter(|index| (index.entries() > 0 || size == 0) && index.last().is_none_or(is_plausible));
+        // A closed segment that holds anything, not just a header, has its largest timestamp there.
+        let is_empty = size <= HEADER_LEN as u64;
+        let times = times.filter(|index| (index.entries() > 0 || is_empty) && index.last().is_none_or(is_plausible));
         let damaged = offsets.is_none() || times.is_none();
         let offsets = offsets.map_or_else(|| Index::create(disk, offsets_path), Ok)?;
         let times = times.map_or_else(|| Index::create(disk, times_path), Ok)?;
@@ -167,6 +168,10 @@ impl Segment {
     /// When the last batch was written.
     pub fn modified(&self) -> Result<Timestamp, LogError> {
         files::modified(&self.file, &self.path)
+    }
+
+    pub fn set_modified(&self, at: Timestamp) -> Result<(), LogError> {
+        self.file.set_modified(at).map_err(|error| LogError::io("set the time of", &self.path, error))
     }
 
     pub fn largest(&self) -> Option<TimestampOffset> {

@@ -95,6 +95,9 @@ pub trait DiskFile: Debug + Send + Sync {
     /// When the content was last changed, by the file system's clock.
     fn modified(&self) -> io::Result<Timestamp>;
 
+    /// Says when the content was last changed. Lost with the power unless it is synced; nothing depends on it.
+    fn set_modified(&self, at: Timestamp) -> io::Result<()>;
+
     /// Reads at `position`; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize>;
 

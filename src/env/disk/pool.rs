@@ -263,6 +263,10 @@ impl DiskFile for PooledFile {
         self.opened()?.modified()
     }
 
+    fn set_modified(&self, at: Timestamp) -> io::Result<()> {
+        self.opened()?.set_modified(at)
+    }
+
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         self.opened()?.read_at(buffer, position)
     }

@@ -6,7 +6,7 @@ use std::{
     num::NonZeroU64,
     path::{Path, PathBuf},
     sync::Arc,
-    time::UNIX_EPOCH,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use rustix::{buffer::spare_capacity, fs::Advice};
@@ -77,6 +77,10 @@ impl DiskFile for RealFile {
     fn modified(&self) -> io::Result<Timestamp> {
         let since = self.0.metadata()?.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX)))
+    }
+
+    fn set_modified(&self, at: Timestamp) -> io::Result<()> {
+        self.0.set_modified(UNIX_EPOCH + Duration::from_millis(u64::try_from(at.0).unwrap_or(0)))
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {

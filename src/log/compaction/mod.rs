@@ -207,7 +207,7 @@ impl Pass<'_> {
             .take_while(|closed| closed.end <= until)
             .collect();
         let end = closed.last().map_or(range.first_dirty, |last| last.end);
-        let map_end = self.fill(map, &closed, range.first_dirty)?;
+        let map_end = self.fill(map, &closed, range.first_dirty).map_err(|error| overtaken(error, &closed))?;
         self.done.keys = map.len();
         closed.retain(|closed| closed.segment.base <= map_end);
         if map_end < range.first_dirty {
@@ -296,7 +296,7 @@ impl Pass<'_> {
             Ok(()) => replacement.swap()?,
             Err(error) => {
                 replacement.discard();
-                return Err(error);
+                return Err(overtaken(error, group));
             }
         }
         self.done.segments_before += group.len();
@@ -343,6 +343,18 @@ impl Pass<'_> {
         let left = replacement.finish()?;
         self.done.bytes_written += replacement.bytes();
         self.pace.step(left)
+    }
+}
+
+/// A file that is not there is no failure where its segment has left the log meanwhile.
+fn overtaken(error: CompactError, segments: &[Closed]) -> CompactError {
+    match error {
+        CompactError::Log(error)
+            if error.is_not_found() && segments.iter().any(|closed| closed.segment.is_retired()) =>
+        {
+            CompactError::Overtaken
+        }
+        error => error,
     }
 }
 

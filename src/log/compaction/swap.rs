@@ -119,6 +119,7 @@ pub(super) struct Replacement<'a> {
     buffer: Vec<u8>,
     buffer_max: usize,
     pace: IndexPace,
+    index_interval: u64,
     /// The `.txnindex`.
     aborted: Vec<u8>,
 }
@@ -146,6 +147,7 @@ impl<'a> Replacement<'a> {
             buffer: Vec::new(),
             buffer_max,
             pace: IndexPace::default(),
+            index_interval: log.config().index_interval_bytes,
             aborted: Vec::new(),
         }))
     }
@@ -154,8 +156,7 @@ impl<'a> Replacement<'a> {
     pub fn push(&mut self, batch: &[u8]) -> Result<u64, LogError> {
         let position = self.bytes();
         let header = BatchHeader::parse(batch).map_err(|why| LogError::corrupt(self.segment.path(), position, why))?;
-        let interval = self.log.config().index_interval_bytes;
-        self.segment.index(&header, position, &mut self.pace, interval)?;
+        self.segment.index(&header, position, &mut self.pace, self.index_interval)?;
         self.next = Offset(header.next_offset());
         self.buffer.extend_from_slice(batch);
         if self.buffer.len() < self.buffer_max { Ok(0) } else { self.write_out() }
@@ -204,6 +205,10 @@ impl<'a> Replacement<'a> {
         self.segment.settle()?;
         if !planted(Fault::SkipCleanedSync) {
             self.segment.sync(true)?;
+        }
+        // Of records without timestamps it is all that tells their age.
+        if let Some(last) = self.group.last() {
+            self.segment.set_modified(last.segment.modified()?)?;
         }
         // Made even where it is empty: the old one must not be taken for it after a stop half-way.
         let path = cleaned_file(&self.log.dir, self.base, TXN_INDEX_SUFFIX);

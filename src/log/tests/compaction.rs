@@ -422,6 +422,39 @@ fn nothing_is_left(dir: &Path) -> bool {
 }
 
 #[test]
+fn a_new_segment_is_as_old_as_what_it_was_made_of() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open_with(dir.path(), &config(), true, 0);
+    for _ in 0..2 {
+        append(&log, &checked(BatchBuilder::new(Codec::None).record(-1, Some(b"key"), Some(b"value"))));
+        log.roll_now(NOW).unwrap();
+    }
+    append(&log, &unique_of("other"));
+    log.flush().unwrap();
+    let day_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(86_400);
+    for base in ["00000000000000000000.log", "00000000000000000001.log"] {
+        OpenOptions::new().write(true).open(dir.path().join(base)).unwrap().set_modified(day_ago).unwrap();
+    }
+    let before = log.segment_times().unwrap();
+    assert_eq!(compact_all(&log, 0, NOW.0).segments_after, 1);
+    let after = log.segment_times().unwrap();
+    assert_eq!((before[1].1, before.len()), (after[0].1, after.len() + 1));
+}
+
+#[test]
+fn what_must_be_compacted_in_time_does_not_stay_in_the_active_segment() {
+    for (compacts, max_compaction_lag_ms, segments) in [(true, 100, 2), (true, 101, 1), (true, 0, 1), (false, 100, 1)] {
+        let dir = TempDir::new().unwrap();
+        let config = LogConfig { compacts, max_compaction_lag_ms, ..LogConfig::default() };
+        let (log, _) = open_with(dir.path(), &config, true, 0);
+        for timestamp in [NOW.0, NOW.0 + 101] {
+            append(&log, &checked(BatchBuilder::new(Codec::None).record(timestamp, Some(b"key"), None)));
+        }
+        assert_eq!(log.segment_bases().len(), segments, "{compacts} {max_compaction_lag_ms}");
+    }
+}
+
+#[test]
 fn a_corrupt_batch_is_told_and_changes_nothing() {
     let dir = TempDir::new().unwrap();
     let (log, _) = open_with(dir.path(), &config(), true, 0);
@@ -641,7 +674,7 @@ fn readers_notice_nothing() {
                     let (batch, _) = Batch::split_first(&slice.bytes).unwrap();
                     batch.verify_crc().unwrap();
                     for record in batch.records(1 << 20).unwrap().map(Result::unwrap) {
-                        assert!(record.offset > at.0 || record.offset == at.0 || first.0[&record.offset] == record);
+                        assert!(record.offset >= at.0 || first.0[&record.offset] == record);
                     }
                     let found = log.offset_for_timestamp(Timestamp(NOW.0 + 50_000)).unwrap();
                     assert_eq!(found.map(|found| found.offset), Some(at));

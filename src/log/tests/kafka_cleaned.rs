@@ -88,9 +88,9 @@ fn write_random(log: &Log, random: &mut Random) {
             sequences[producer] += 1;
         }
         log.append_as_leader(&checked(builder), LeaderEpoch(epoch), NOW).unwrap();
-        for id in 5..8 {
-            if open[id].is_some() && random.below(5) == 0 {
-                open[id] = None;
+        for (id, open) in open.iter_mut().enumerate() {
+            if open.is_some() && random.below(5) == 0 {
+                *open = None;
                 let marker = EndTransactionMarker { committed: random.below(2) == 0, coordinator_epoch: 3 };
                 let (marker, _) = Batch::split_first(&marker.batch(id as i64, 0, NOW.0 + step)).unwrap();
                 let marker = Checked { header: *marker.header(), payload: marker.payload() };
