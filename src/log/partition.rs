@@ -493,7 +493,11 @@ impl Log {
         at_least_one: bool,
         memory_max: usize,
     ) -> Result<LogSlice, ReadError> {
-        self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max, true))
+        let slice = || self.undisturbed(|| self.try_slice(from, max_bytes, until, at_least_one, memory_max, true));
+        match slice() {
+            Err(ReadError::Log(error)) if self.restores_aborted(&error) => slice(),
+            result => result,
+        }
     }
 
     fn try_slice(

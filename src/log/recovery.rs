@@ -16,6 +16,7 @@ use std::{
     borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
     path::Path,
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -32,7 +33,7 @@ use super::{
     progress::{Bench, Progress},
     segment::{Batches, IndexPace, Segment},
     snapshot,
-    transactions::{MARKER_MAX, producer_batch},
+    transactions::{AbortedTxn, MARKER_MAX, producer_batch},
 };
 use crate::{
     env::{
@@ -93,6 +94,7 @@ pub(super) struct Loaded {
 }
 
 /// Producer state, and what bringing it up to the log's end has shown.
+#[derive(Default)]
 pub(super) struct Replayed {
     pub producers: Producers,
     /// Transactions that ended since the snapshot: their first offsets, and those of their markers.
@@ -474,17 +476,48 @@ pub(super) fn load_producers<S: Borrow<Segment>>(
     let first = segments.partition_point(|segment| segment.borrow().base <= from).saturating_sub(1);
     for segment in segments.get(first..).unwrap_or_default().iter().map(Borrow::borrow) {
         let is_indexed = rebuild.is_none_or(|rebuild| segment.base < rebuild);
-        replay(disk, segment, from, is_indexed, &mut replayed, &mut buffer, now)?;
+        let index = |aborted| if is_indexed { Ok(()) } else { segment.aborted.append(&aborted).map(drop) };
+        replay(disk, segment, from, index, &mut replayed, &mut buffer, now)?;
     }
     Ok(replayed)
 }
 
-/// Brings producer state up to the end of a segment, from the batch on that `from` lies in.
+/// The transactions that were aborted in the last of these segments, as the batches tell. Changes nothing.
+pub(super) fn aborted_in_last(
+    disk: &dyn Disk,
+    dir: &Path,
+    segments: &[Arc<Segment>],
+    now: Timestamp,
+) -> Result<Vec<AbortedTxn>, LogError> {
+    let Some(last) = segments.last() else { return Ok(Vec::new()) };
+    let (mut from, mut replayed) = (Offset::ZERO, Replayed::default());
+    for offset in files::list(disk, dir)?.snapshots.into_iter().rev().filter(|offset| *offset <= last.base) {
+        let content = files::read_whole(disk, &files::segment_file(dir, offset, SNAPSHOT_SUFFIX))?.unwrap_or_default();
+        if let Ok(producers) = snapshot::decode(&content, now) {
+            (from, replayed.producers) = (offset, producers);
+            break;
+        }
+    }
+    let (mut found, mut buffer) = (Vec::new(), vec![0; SCAN_SIZE]);
+    let first = segments.partition_point(|segment| segment.base <= from).saturating_sub(1);
+    for segment in segments.get(first..).unwrap_or_default() {
+        let index = |aborted| {
+            if Arc::ptr_eq(segment, last) {
+                found.push(aborted);
+            }
+            Ok(())
+        };
+        replay(disk, segment, from, index, &mut replayed, &mut buffer, now)?;
+    }
+    Ok(found)
+}
+
+/// Brings producer state up to the end of a segment, from the batch on that `from` lies in. `index` is told what was aborted there.
 fn replay(
     disk: &dyn Disk,
     segment: &Segment,
     from: Offset,
-    is_indexed: bool,
+    mut index: impl FnMut(AbortedTxn) -> Result<(), LogError>,
     replayed: &mut Replayed,
     buffer: &mut [u8],
     now: Timestamp,
@@ -506,8 +539,8 @@ fn replay(
         let body = if is_marker { segment.batch_bytes(position, &header)? } else { Bytes::new() };
         let Some(batch) = producer_batch(&header, &body) else { continue };
         let base = Offset(header.base_offset);
-        if !is_indexed && let Some(aborted) = replayed.producers.aborted_by(&batch, base) {
-            segment.aborted.append(&aborted)?;
+        if let Some(aborted) = replayed.producers.aborted_by(&batch, base) {
+            index(aborted)?;
         }
         if let Some(completed) = replayed.producers.appended(&batch, base, now) {
             replayed.ended.insert(completed.first_offset, completed.last_offset);

@@ -20,12 +20,14 @@ use std::{
 
 use bytes::{Buf, BufMut, Bytes};
 use felice_protocol::record::{Batch, BatchHeader, Checked, EndTransactionMarker};
-use parking_lot::{Mutex, RwLock};
+use parking_lot::{MappedRwLockReadGuard, Mutex, RwLock, RwLockReadGuard};
+use tracing::{error, warn};
 
 use super::{
     files::{self, LogError},
     partition::{AppendError, Appended, Appender, Log},
     producers::{CompletedTxn, ProducerBatch, Verdict},
+    recovery,
     segment::Segment,
 };
 use crate::{
@@ -145,13 +147,19 @@ impl TransactionIndex {
     }
 
     fn state(&self) -> Result<State, LogError> {
-        if let Some(state) = *self.state.read() {
-            return Ok(state);
-        }
-        let mut state = self.state.write();
-        match *state {
-            Some(state) => Ok(state),
-            None => Ok(*state.insert(self.load()?)),
+        self.hold().map(|state| *state)
+    }
+
+    /// While this is held, the file is not replaced. It may grow.
+    fn hold(&self) -> Result<MappedRwLockReadGuard<'_, State>, LogError> {
+        loop {
+            if let Ok(state) = RwLockReadGuard::try_map(self.state.read(), Option::as_ref) {
+                return Ok(state);
+            }
+            let mut state = self.state.write();
+            if state.is_none() {
+                *state = Some(self.load()?);
+            }
         }
     }
 
@@ -212,6 +220,32 @@ impl TransactionIndex {
         Ok(())
     }
 
+    /// Whether what is in the file cannot be.
+    pub fn is_damaged(&self) -> Result<bool, LogError> {
+        let walk = || {
+            let state = self.hold()?;
+            self.walk(0, state.entries, |_| true)
+        };
+        match walk() {
+            Ok(()) => Ok(false),
+            Err(LogError::Corrupt { .. }) => Ok(true),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts these entries in the place of what is there, durably.
+    fn replace(&self, entries: &[AbortedTxn]) -> Result<(), LogError> {
+        let mut state = self.state.write();
+        *state = None;
+        let content: Vec<u8> = entries.iter().flat_map(AbortedTxn::encode).collect();
+        files::truncate(&self.file, &self.path, 0)?;
+        files::write_at(&self.file, &self.path, &content, &[], 0)?;
+        files::sync(&self.file, &self.path)?;
+        *state =
+            Some(State { entries: entries.len() as u64, last_offset: entries.last().map(|last| last.last_offset) });
+        Ok(())
+    }
+
     /// Makes what was appended durable; the file's name is so once its folder is.
     pub fn sync(&self) -> Result<(), LogError> {
         let has_entries = self.state.read().is_some_and(|state| state.entries > 0);
@@ -220,12 +254,12 @@ impl TransactionIndex {
 
     /// Collects the transactions that have records from `from` on and before `until`; true where no later segment can have one.
     fn collect(&self, from: Offset, until: Offset, found: &mut Vec<AbortedTxn>) -> Result<bool, LogError> {
-        let state = self.state()?;
+        let state = self.hold()?;
         if state.last_offset.is_none_or(|last| last < from) {
             return Ok(false);
         }
         let mut is_complete = false;
-        self.walk(self.first_from(state, from)?, state.entries, |entry| {
+        self.walk(self.first_from(*state, from)?, state.entries, |entry| {
             if entry.first_offset < until {
                 found.push(entry);
             }
@@ -352,7 +386,38 @@ impl Log {
     /// The aborted transactions that have records from `from` on and before `until`, which is at most the last stable offset; by
     /// their first offsets.
     pub fn aborted_transactions(&self, from: Offset, until: Offset) -> Result<Vec<AbortedTxn>, LogError> {
-        self.undisturbed(|| collect_aborted(&self.segments.load(), from, until))
+        let collect = || self.undisturbed(|| collect_aborted(&self.segments.load(), from, until));
+        match collect() {
+            Err(error) if self.restores_aborted(&error) => collect(),
+            result => result,
+        }
+    }
+
+    /// Whether an error was of a damaged transaction index, which is sound now: it was made anew from the batches.
+    pub(super) fn restores_aborted(&self, error: &LogError) -> bool {
+        let LogError::Corrupt { path, .. } = error else { return false };
+        let restore = || {
+            // Of the same log as long as this is held, but that it may roll.
+            let _replacing = self.replacing.lock();
+            let segments = self.segments.load_full();
+            let Some(at) = segments.iter().position(|segment| segment.aborted.path() == path) else {
+                return Ok(false);
+            };
+            // Nobody else appends to a closed one.
+            let _appender = (at + 1 == segments.len()).then(|| self.appender.lock());
+            let upto = segments.get(..=at).unwrap_or_default();
+            let Some(segment) = upto.last() else { return Ok(false) };
+            if segment.aborted.is_damaged()? {
+                warn!("{error}: making it anew");
+                let entries = recovery::aborted_in_last(&*self.disk, &self.dir, upto, Timestamp::NONE)?;
+                segment.aborted.replace(&entries)?;
+            }
+            Ok(true)
+        };
+        restore().unwrap_or_else(|error: LogError| {
+            error!("cannot make a transaction index anew: {error}");
+            false
+        })
     }
 
     /// Ends a producer's transaction here: appends its marker, which the transaction's coordinator sent. A marker without a

@@ -175,14 +175,22 @@ impl Log {
         }
         self.remove_snapshots(end)?;
         self.remove_segments(kept.len())?;
+        let mut rebuild = None;
         if let Some(last) = kept.last() {
+            if last.aborted.is_damaged()? {
+                last.aborted.clear()?;
+                rebuild = Some(last.base);
+            }
             last.cut(position)?;
         }
         if !planted(Fault::KeepProducers) {
             let snapshots = files::list(&*self.disk, &self.dir)?.snapshots;
-            let replayed = recovery::load_producers(&*self.disk, &self.dir, &kept, &snapshots, end, None, now)?;
+            let replayed = recovery::load_producers(&*self.disk, &self.dir, &kept, &snapshots, end, rebuild, now)?;
             self.stability.reset(replayed.producers.first_transaction(), replayed.ended);
             appender.producers = replayed.producers;
+            if let Some(last) = kept.last().filter(|_| rebuild.is_some()) {
+                last.aborted.sync()?;
+            }
         }
         self.begin_segment(appender, kept, end, now)?;
         self.epochs_dirty.store(true, Ordering::Release);

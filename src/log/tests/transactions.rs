@@ -168,6 +168,59 @@ fn a_transaction_over_many_segments_is_found_from_each_of_them() {
     assert!(told(&log, 3, 4).contains(&(0, 7, end - 1)));
 }
 
+/// Whatever happens to an index that nobody looked at since the last stop, it is noticed and made anew; but for changes that leave it
+/// plausible.
+#[test]
+fn a_damaged_index_is_made_anew() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open_with(dir.path(), &small(), true, 0);
+    append(&log, &transactional(7, 0, 1));
+    for at in 0..30 {
+        append(&log, &transactional(8, at, 1));
+        mark(&log, 8, at % 3 == 0);
+        append(&log, &transactional(9, at, 1));
+        mark(&log, 9, at % 2 == 0);
+    }
+    mark(&log, 7, false);
+    log.close().unwrap();
+    let (expected, end) = (aborted(&transactions_in(&log), 0, log.log_end().0), log.log_end().0);
+    let bases = log.segment_bases();
+    assert!(bases.len() > 4);
+    let index = |dir: &Path, at: usize| dir.join(format!("{:020}.txnindex", bases[at].0));
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(&str, Damage); 6] = [
+        ("half an entry", |bytes| bytes.truncate(bytes.len() - 17)),
+        ("another version", |bytes| bytes[1] ^= 1),
+        ("zeroes", |bytes| bytes[34..].fill(0)),
+        ("an entry twice", |bytes| bytes.extend_from_within(..34)),
+        ("a last offset below the segment", |bytes| bytes[18..26].fill(0)),
+        ("a first offset beyond the last", |bytes| bytes[10] = 1),
+    ];
+    for (name, damage) in damages {
+        for at in [0, bases.len() - 2] {
+            let copied = copy(dir.path());
+            let path = index(copied.path(), at);
+            let mut bytes = fs::read(&path).unwrap();
+            damage(&mut bytes);
+            fs::write(&path, &bytes).unwrap();
+            let (log, _) = open_with(copied.path(), &small(), true, 0);
+            assert_eq!(told(&log, 0, end), expected, "{name}, segment {at}");
+            let slice = log.slice_committed(bases[at], ALL, Offset(end), true, ALL).unwrap();
+            assert!(!slice.aborted.is_empty());
+            assert!(fs::read(&path).unwrap() == fs::read(index(dir.path(), at)).unwrap(), "{name}, segment {at}");
+            // A truncation that meets it does as well.
+            fs::write(&path, &bytes).unwrap();
+            let (log, _) = open_with(copied.path(), &small(), true, 0);
+            let cut = bases[at + 1].0 - 2;
+            log.truncate_to(Offset(cut), NOW, |_| Ok::<(), LogError>(())).unwrap();
+            let stable = log.last_stable_offset(log.log_end()).0;
+            assert_eq!(stable, 0, "the first transaction is open again");
+            let ended: Vec<_> = expected.iter().filter(|it| it.2 < log.log_end().0).copied().collect();
+            assert_eq!(told(&log, 0, end), ended, "{name}, segment {at}, cut");
+        }
+    }
+}
+
 /// A log on a disk of its own, and what its next start would be told.
 struct Life {
     random: Random,
@@ -291,6 +344,7 @@ impl Life {
         let how = self.random.below(3);
         if how == 0 {
             self.log.close().unwrap();
+            self.recovery_point = self.log.log_end();
         }
         let seed = self.random.next_u64();
         self.disk = if how == 2 { self.disk.crash(seed) } else { self.disk.kill() };
