@@ -1,5 +1,7 @@
 //! Fetch: what comes back for which offset and limit.
 
+use std::{fs, path::Path};
+
 use bytes::Bytes;
 use felice_protocol::{
     error::ErrorCode,
@@ -186,4 +188,56 @@ fn a_missing_partition_is_answered_at_once_beside_one_that_could_wait() {
         response.responses.iter().flat_map(|topic| &topic.partitions).map(|data| error(data.error_code)).collect();
     assert!(codes.contains(&ErrorCode::OffsetOutOfRange), "{codes:?}");
     assert!(codes.contains(&ErrorCode::UnknownTopicOrPartition), "{codes:?}");
+}
+
+/// A partition with transactions that Kafka wrote, found after a kill.
+#[test]
+fn committed_records_are_those_of_kafkas_own_files() {
+    let broker = Local::start(&[]);
+    broker.client().create_topic("t", 1, &[]);
+    let folder = broker.stop();
+    let partition = folder.path().join("t-0");
+    let kafkas = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/log/tests/kafka");
+    for file in fs::read_dir(kafkas).unwrap().map(|entry| entry.unwrap().path()) {
+        let name = file.file_name().unwrap();
+        // The snapshot is left out: the producers are to be found among the batches.
+        if name != "partition.metadata" && file.extension().is_none_or(|suffix| suffix != "snapshot") {
+            fs::copy(&file, partition.join(name)).unwrap();
+        }
+    }
+    fs::remove_file(folder.path().join(".kafka_cleanshutdown")).unwrap();
+    let broker = Local::start_in(folder, &[]);
+    let mut client = broker.client();
+
+    let latest = |client: &mut Client, isolation_level: i8| {
+        let partitions = vec![ListOffsetsPartition { timestamp: -1, ..ListOffsetsPartition::default() }];
+        let topics = vec![ListOffsetsTopic { name: "t".to_owned(), partitions, ..ListOffsetsTopic::default() }];
+        let request = ListOffsetsRequest { replica_id: -1, isolation_level, topics, ..ListOffsetsRequest::default() };
+        client.call(7, &request).topics[0].partitions[0].offset
+    };
+    let (end, stable) = (latest(&mut client, 0), latest(&mut client, 1));
+    assert!(end == 173 && stable < end, "{stable}");
+    let all = only_partition(client.call(FETCH, &fetch_request("t", 0)));
+    assert_eq!((all.high_watermark, all.last_stable_offset, &all.aborted_transactions), (end, stable, &None));
+    let committed = FetchRequest { isolation_level: 1, ..fetch_request("t", 0) };
+    let committed = only_partition(client.call(FETCH, &committed));
+    assert_eq!((committed.high_watermark, committed.last_stable_offset), (end, stable));
+    assert_eq!(batches(&committed).last().unwrap().header().next_offset(), stable);
+    let mut aborted: Vec<_> = committed.aborted_transactions.iter().flatten().map(|it| it.first_offset).collect();
+    assert!(aborted.is_sorted() && !aborted.is_empty());
+
+    // As a consumer goes on: what is aborted is left out up to its marker.
+    let (mut ended, mut open) = (0, Vec::new());
+    for batch in batches(&committed) {
+        let header = batch.header();
+        let producer = header.producer_id;
+        if header.is_control() {
+            ended += usize::from(open.contains(&producer));
+            open.retain(|other| *other != producer);
+        } else if header.is_transactional() {
+            let begins = aborted.iter().position(|first| *first == header.base_offset);
+            open.extend(begins.map(|at| (aborted.remove(at), producer).1));
+        }
+    }
+    assert!(aborted.is_empty() && open.is_empty() && ended > 0, "each begins at a batch and has its marker");
 }
