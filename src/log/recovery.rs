@@ -250,7 +250,7 @@ impl Loader<'_> {
                 segments.push(segment);
                 continue;
             }
-            // Where a clean stop left the log.
+            // A clean stop left the log there, or beyond where that was not noted.
             let known_end = Some(start.recovery_point).filter(|end| start.clean && *end > Offset::ZERO);
             if start.clean
                 && !damaged
@@ -334,10 +334,6 @@ impl Loader<'_> {
         let durable = [Some(recovery_point), next_base, known_end].into_iter().flatten().min().unwrap_or(end);
         loop {
             let found = match batches.next() {
-                Ok(Some((position, header))) if known_end.is_some_and(|end| header.next_offset() > end.0) => {
-                    let why = format!("offset {} is beyond the end of the log", header.last_offset());
-                    Err((position, why))
-                }
                 // A batch ended there when it was noted, and the newest segment has no holes from compaction since.
                 Ok(Some((position, header)))
                     if next_base.is_none() && end < recovery_point && header.next_offset() > recovery_point.0 =>
