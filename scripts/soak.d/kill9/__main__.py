@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections import defaultdict
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,6 +75,10 @@ def arguments():
     parser.add_argument("--clients", default="own", metavar="LIST", help=f"whose producers, of {','.join(CLIENTS)} (own)")
     parser.add_argument("--rate", type=float, default=4, metavar="MB", help="what all producers together send a second (4)")
     parser.add_argument("--every", type=float, default=None, metavar="S", help="how long the broker serves at most until it is killed (0.8; 2 for others' clients)")
+    parser.add_argument(
+        "--inject", action="append", default=[], metavar="SPEC",
+        help="have system calls fail, as `strace -e inject=SPEC` does: fdatasync:error=EIO:when=50+100; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--broker", choices=["felice", "kafka"], default="felice")
     parser.add_argument("--seed", type=int, default=None, metavar="S", help="of the kills' times")
     parser.add_argument("--keep", action="store_true", help="leave the folder")
@@ -85,6 +90,8 @@ def arguments():
         chosen.every = 0.8 if chosen.clients == ["own"] else 2
     if min(chosen.minutes, chosen.rate, chosen.every) <= 0:
         parser.error("--minutes, --rate and --every are above 0")
+    if chosen.inject and not shutil.which("strace"):
+        parser.error("--inject needs strace (Debian: apt-get install strace)")
     chosen.seed = random.randrange(1 << 32) if chosen.seed is None else chosen.seed
     return chosen
 
@@ -109,17 +116,33 @@ class Producer:
         return ONCE if self.mode == "idempotent" else PLAIN
 
 
+class Traced(Broker):
+    """A broker that is run by way of `prefix`: strace, which makes system calls fail."""
+
+    prefix = ()
+
+    @contextmanager
+    def left_alone(self):
+        prefix, self.prefix = self.prefix, ()
+        yield
+        self.prefix = prefix
+
+    def _command(self):
+        return [*self.prefix, *super()._command()]
+
+
 class Course:
     """The run: a broker that is killed, processes that produce and consume meanwhile, and the judgement."""
 
     def __init__(self, folder, chosen):
         self.folder, self.chosen = folder, chosen
         self.random = random.Random(chosen.seed)
-        self.broker = Broker(folder / "broker", kind=chosen.broker, settings=[*SETTINGS, *([FLUSH] if chosen.flush else [])])
+        self.broker = Traced(folder / "broker", kind=chosen.broker, settings=[*SETTINGS, *([FLUSH] if chosen.flush else [])])
         self.producers, self.consumer = [], None
         self.acknowledged = defaultdict(list)  # (topic, partition) -> (offset, producer, first number, count)
         self.recoveries, self.kills, self.launches = [], 0, 0
         self.early = 0  # kills before it served
+        self.ended = 0  # how often it ended by itself, which it may where system calls fail
         self.wrong = []
 
     def run(self):
@@ -128,8 +151,11 @@ class Course:
         promised = "and on the disk (fdatasync)" if chosen.flush else "in the kernel's page cache, as by default"
         print(f"acknowledged means: {promised}\n")
         self._start()
-        started = time.monotonic()
-        self._kill_until(started + 60 * chosen.minutes)
+        self._under_way()
+        self._kill_until(time.monotonic() + 60 * chosen.minutes)
+        if chosen.inject:
+            self.broker.kill()
+            self.broker.prefix = ()
         if not self._serve():
             return self._tell(reading.Verdict(), 0)
         print("\nletting the producers finish ...", flush=True)
@@ -170,7 +196,6 @@ class Course:
         producers get on."""
         told = time.monotonic()
         row = 0
-        self._under_way(end)
         while time.monotonic() < end and not self.wrong:
             self._burst()
             self._kill()
@@ -187,10 +212,15 @@ class Course:
                 told = time.monotonic()
                 self._progress(end)
 
-    def _under_way(self, end):
+    def _under_way(self):
         """Waits until every producer has something acknowledged: a Java machine takes its time to start."""
+        end = time.monotonic() + START_LIMIT_S
         while time.monotonic() < end and not all(producer.messages or producer.process.poll() is not None for producer in self.producers):
             self._pause(0.05)
+        if self.chosen.inject:
+            self.broker.prefix = ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "--seccomp-bpf"]
+            self.broker.prefix += ["-e", "trace=" + ",".join(spec.partition(":")[0] for spec in self.chosen.inject)]
+            self.broker.prefix += [word for spec in self.chosen.inject for word in ("-e", f"inject={spec}")]
 
     def _burst(self):
         """Has the producers send what they can, rate or not, so that the kill finds them at work."""
@@ -201,11 +231,14 @@ class Course:
         self._pause(self.random.expovariate(1 / self.random.choice((0.003, 0.02, 0.08))))
 
     def _kill(self):
-        if self.broker.exit_code() is not None:
+        if self.broker.exit_code() is not None and self.chosen.inject:
+            self.ended += 1
+        elif self.broker.exit_code() is not None:
             self.wrong.append(f"the broker ended by itself\n{self.broker.log_tail()}")
             return
+        else:
+            self.kills += 1
         self.broker.kill()
-        self.kills += 1
 
     def _serve(self):
         """Starts the broker, unless it runs, and waits until it serves; returns whether it does."""
@@ -215,6 +248,11 @@ class Course:
                 self._launch()
             self.broker.await_serving(START_LIMIT_S)
         except BrokerFailed as failure:
+            if self.broker.prefix:
+                self.ended += 1
+                self.launches -= 1
+                with self.broker.left_alone():
+                    return self._serve()
             self.wrong.append(f"the broker does not start: {failure}")
             return False
         self.recoveries.append(time.monotonic() - began)
@@ -312,6 +350,8 @@ class Course:
         names = ", ".join(dict.fromkeys("this script's own client" if p.client == "own" else p.client for p in self.producers))
         mistimed = f"{self.early:,} of them before the broker served"
         kcat = "" if not shutil.which("kcat") else ", and differently by kcat" if verdict.kcat_differs else ", and the same by kcat"
+        if self.chosen.inject:
+            print(f"\n  with {' and '.join(self.chosen.inject)}; the broker ended by itself {plural(self.ended, 'time')}")
         rows = [
             ("kill -9", f"{self.kills:,}", mistimed),
             ("slowest recovery", f"{max(self.recoveries, default=0):.2f} s", f"half of them within {median(self.recoveries):.2f} s, from the start of the process to its first answer"),
