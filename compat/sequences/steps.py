@@ -6,7 +6,7 @@ import time
 
 import compression
 import records
-from world import DAY_MS, HOUR_MS, PARTITIONS, Topic
+from world import DAY_MS, HOUR_MS, PARTITIONS, Topic, first_segment
 
 MIB = 1 << 20
 KEYS = 24
@@ -119,22 +119,38 @@ def delete_records(world):
     world.compare_topic(f"after {what}", topic)
 
 
+FOREVER = "9223372036854775807"
+# What `alter` changes, and to what else.
+DEFAULTS = {
+    "message.timestamp.type": "CreateTime",
+    "max.message.bytes": "1048588",
+    "message.timestamp.before.max.ms": FOREVER,
+    "index.interval.bytes": "4096",
+    "delete.retention.ms": "86400000",
+    "compression.type": "producer",
+    "retention.bytes": "-1",
+}
+OTHERS = {
+    "message.timestamp.type": ("LogAppendTime",),
+    "max.message.bytes": ("20000",),
+    "message.timestamp.before.max.ms": (str(21 * DAY_MS),),
+    "index.interval.bytes": ("0", "100000"),
+    "delete.retention.ms": ("0",),
+    "compression.type": ("uncompressed",),
+    "segment.ms": (str(HOUR_MS), str(DAY_MS)),
+}
+
+
 def alter(world):
     """A setting that changes what is stored from then on."""
     topic = world.random.choice(world.topics)
-    choices = [
-        ("message_timestamp_type", ("CreateTime", "LogAppendTime")),
-        ("max_message_bytes", (1048588, 20_000)),
-        ("message_timestamp_before_max_ms", (9223372036854775807, 21 * DAY_MS)),
-        ("segment_ms", (HOUR_MS, DAY_MS)),
-        ("index_interval_bytes", (4096, 0, 100_000)),
-        ("delete_retention_ms", (86400000, 0)),
-        ("compression_type", ("producer", "uncompressed", *(compression.NAMES[1:] if topic.is_recompressed else ()))),
-    ]
-    name, values = world.random.choice(choices)
+    name = world.random.choice(list(OTHERS))
+    values = [*OTHERS[name], *([DEFAULTS[name]] if name in DEFAULTS else [])]
+    if topic.is_recompressed and name == "compression.type":
+        values += compression.NAMES[1:]
     value = world.random.choice(values)
     world.steps.append(f"alter {topic.name}: {name}={value}")
-    world.alter(topic, **{name: value})
+    world.alter(topic, **{name.replace(".", "_"): value})
 
 
 def look(world):
@@ -169,7 +185,7 @@ def compact(world):
     topic = world.random.choice(topics)
     what = f"compaction of {topic.name}"
     world.steps.append(what)
-    world.alter(topic, message_timestamp_type="CreateTime", segment_ms=HOUR_MS, message_timestamp_before_max_ms=9223372036854775807)
+    world.alter(topic, message_timestamp_type="CreateTime", segment_ms=HOUR_MS, message_timestamp_before_max_ms=FOREVER)
     topic.clock_ms = min(topic.clock_ms + 3 * HOUR_MS, world.started_ms - HOUR_MS)
     for partition in range(PARTITIONS):
         send(world, topic, partition, [(topic.clock_ms, b"ends a segment", b"", [])])
@@ -194,12 +210,14 @@ def change_policy(world):
 
 
 def make_anew(world):
-    """A topic is deleted and another made under its name, which has nothing of the old one."""
+    """A topic is deleted and another made under its name, which has nothing of the old one. It is told the default of each setting
+    that the old one had: after a restart, Kafka 4.3.1 would give it those again (it replays the records in one image)."""
     at = world.random.randrange(len(world.topics))
     topic = world.topics[at]
     world.steps.append(f"delete {topic.name} and make it anew")
     world.delete(topic)
     world.topics[at] = new_topic(world, topic.name, topic.policy, topic.is_recompressed)
+    world.topics[at].settings = {**{name: DEFAULTS[name] for name in topic.settings if name in DEFAULTS}, **world.topics[at].settings}
     world.create(world.topics[at])
     world.compare_topic(f"{topic.name} made anew", world.topics[at])
 
@@ -240,7 +258,7 @@ def await_log_starts(world, peer):
         checkpoint = {tuple(line.split()[:2]): int(line.split()[2]) for line in lines}
         for topic in world.topics:
             for partition in range(PARTITIONS):
-                first = min(int(file.stem) for file in (peer.broker.data / f"{topic.name}-{partition}").glob("*.log"))
+                first = first_segment(peer, topic, partition)
                 start = checkpoint.get((topic.name, str(partition)), first)
                 if max(start, first) != world.offsets(peer, topic, [(partition, -2)])[0][2]:
                     return False
