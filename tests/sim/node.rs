@@ -182,7 +182,7 @@ impl Node {
         }
         self.flushed = running.log.flushed();
         let mut batch = Batch::new();
-        self.put(&scalars(&running, running.log.log_end()), &mut batch);
+        self.put(&scalars(&running, running.log.log_end(), self.scalars()), &mut batch);
         self.is_clean = is_closed && self.store.write_synced(&batch).is_ok();
         if self.is_clean {
             self.promised_start = running.log.log_start();
@@ -314,13 +314,15 @@ impl Node {
     /// Stores the recovery point as the flusher does, but whenever it likes.
     pub fn store_scalars(&mut self, synced: bool) {
         let Some(running) = &self.running else { return };
-        let Some(active) = running.log.segment_bases().last().copied() else { return };
-        if running.recovery_point < active {
+        let known = running.log.recovery_point();
+        // As the flusher does: not before the first flush.
+        if running.recovery_point < known {
             return;
         }
         let mut batch = Batch::new();
         let log_start = running.log.log_start();
-        self.put(&scalars(running, active.max(self.scalars().recovery_point)), &mut batch);
+        let stored = self.scalars();
+        self.put(&scalars(running, known.max(stored.recovery_point), stored), &mut batch);
         if self.write(&batch, synced) && synced {
             self.promised_start = log_start;
         }
@@ -401,11 +403,11 @@ impl Node {
                 stored.recovery_point.min(lowered.recovery_point)
             };
             let high_watermark = stored.high_watermark.min(to);
+            // Nothing of what comes in place of what is cut is compacted.
+            let first_dirty = stored.first_dirty.map(|first_dirty| first_dirty.min(to));
             let mut batch = Batch::new();
-            let scalars =
-                Scalars { recovery_point, high_watermark, log_start: lowered.log_start, ..Scalars::default() };
+            let scalars = Scalars { recovery_point, high_watermark, log_start: lowered.log_start, first_dirty };
             scalars.put(&mut batch, DIRECTORY_ID, id());
-            Node::forget_compaction(&mut batch);
             let is_ahead = view.position.offset > to || view.position.offset < lowered.log_start;
             if is_ahead {
                 View::delete(&mut batch);
@@ -438,13 +440,10 @@ fn id() -> TopicIdPartition {
     TopicIdPartition { topic_id: TOPIC_ID, partition: PartitionIndex(0) }
 }
 
-fn scalars(running: &Running, recovery_point: Offset) -> Scalars {
-    Scalars {
-        recovery_point,
-        log_start: running.log.log_start(),
-        high_watermark: running.replica.high_watermark(),
-        ..Scalars::default()
-    }
+/// What holds now, and the rest as it is stored.
+fn scalars(running: &Running, recovery_point: Offset, stored: Scalars) -> Scalars {
+    let log_start = running.log.log_start();
+    Scalars { recovery_point, log_start, high_watermark: running.replica.high_watermark(), ..stored }
 }
 
 fn begin_view(applied: &mut Vec<Vec<StoredBatch>>, log_start: Offset) -> View {
