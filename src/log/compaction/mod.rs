@@ -171,11 +171,14 @@ impl Log {
         if planted(Fault::CompactUnflushed) { self.log_end() } else { self.flushed() }
     }
 
-    /// The last that is in the log of each producer that may go on.
+    /// The last that is in the log of each producer that may go on. What a power loss may take does not count: without it and what
+    /// was before, nobody would know the producer, and what it sends again would be taken for new.
     fn last_records(&self) -> HashMap<ProducerId, LastRecord> {
+        let durable = self.durable();
         let appender = self.appender.lock();
         let last = appender.producers.iter().map(|(id, producer)| {
-            let last_offset = producer.batches.last().map(|batch| batch.last_offset);
+            let last = producer.batches.iter().rev().find(|batch| batch.last_offset < durable);
+            let last_offset = last.or(producer.batches.first()).map(|batch| batch.last_offset);
             (id, LastRecord { last_offset, epoch: producer.epoch })
         });
         last.collect()
