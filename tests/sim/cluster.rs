@@ -294,7 +294,9 @@ impl Cluster {
         let running = self.nodes[at].running.as_ref().expect("it started");
         let (log_end, hw) = (running.log.log_end(), running.replica.high_watermark());
         self.summary.views_used += usize::from(running.view.position.offset > Offset::ZERO);
-        self.trace.note(format_args!("{}: has {log_end} records, high watermark {hw}", at + 1));
+        let (start, bases) = (running.log.log_start(), running.log.segment_bases());
+        let bases: Vec<i64> = bases.iter().map(|base| base.0).collect();
+        self.trace.note(format_args!("{}: has {start} to {log_end} in {bases:?}, high watermark {hw}", at + 1));
         let batches = contents::read_all(&running.log)?;
         check_log(&running.log, &batches)?;
         self.nodes[at].check_view()?;

@@ -11,16 +11,15 @@ use super::{
 };
 use crate::{
     log::{CompactError, CompactSettings, OffsetMap},
-    model::{Offset, Timestamp},
-    store::{Batch, Store, Table},
+    model::Timestamp,
+    replica::Scalars,
+    store::Batch,
 };
-
-const FIRST_DIRTY: &[u8] = b"first dirty";
 
 impl Node {
     /// One pass, which may be told to stop after some calls. True where there was anything to do.
     fn compact(&mut self, now: Timestamp, random: &mut Random) -> Result<bool, Failed> {
-        let first_dirty = self.first_dirty();
+        let first_dirty = self.scalars().first_dirty;
         let Running { log, replica, .. } = self.running.as_ref().expect("it runs");
         let range = log.cleanable(first_dirty, replica.high_watermark(), now)?;
         if range.dirty_bytes == 0 {
@@ -52,7 +51,7 @@ impl Node {
         match compacted {
             Ok(compacted) => {
                 let mut batch = Batch::new();
-                batch.put(Table::Partition, FIRST_DIRTY, compacted.first_dirty.0.to_be_bytes().to_vec());
+                self.put(&Scalars { first_dirty: Some(compacted.first_dirty), ..self.scalars() }, &mut batch);
                 self.write(&batch, false);
             }
             Err(CompactError::Log(error)) => return Err(error.into()),
@@ -73,17 +72,6 @@ impl Node {
         self.dropped = self.dropped.max(dropped);
         self.compacted = self.compacted.max(pass.first_uncleanable);
         Ok(())
-    }
-
-    /// Up to where the log was compacted, as far as the store knows.
-    fn first_dirty(&self) -> Option<Offset> {
-        let stored = self.store.get(Table::Partition, FIRST_DIRTY).expect("the store is there")?;
-        Some(Offset(i64::from_be_bytes(stored.try_into().expect("eight bytes"))))
-    }
-
-    /// Of a log that is cut nothing beyond the cut is compacted.
-    pub(super) fn forget_compaction(batch: &mut Batch) {
-        batch.delete(Table::Partition, FIRST_DIRTY);
     }
 }
 

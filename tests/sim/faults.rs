@@ -62,7 +62,7 @@ fn a_snapshot_that_is_taken_too_late() {
 
 #[test]
 fn segments_that_go_before_the_log_start_is_stored() {
-    is_found(Fault::StoreLogStartTooLate, &["log_start"]);
+    is_found(Fault::ForgetLogStart, &["log_start", "order"]);
 }
 
 #[test]
@@ -76,13 +76,13 @@ fn compacted_segments_that_are_not_durable() {
 }
 
 #[test]
-fn a_swap_that_is_decided_too_early() {
-    is_found(Fault::SkipSwapDecision, &["compaction", "whole", "recovery"]);
+fn a_swap_without_a_decision() {
+    is_found(Fault::SkipSwapDecision, &["compaction", "whole", "recovery", "indexes"]);
 }
 
 #[test]
 fn a_compaction_of_what_is_not_flushed() {
-    is_found(Fault::CompactUnflushed, &["compaction", "acknowledged", "vanished"]);
+    is_found(Fault::CompactUnflushed, &["compaction", "acknowledged", "vanished", "producers"]);
 }
 
 #[test]

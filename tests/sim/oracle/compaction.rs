@@ -30,6 +30,10 @@ impl Pass {
         // Where the log's start was raised and that was lost, others are back.
         let begin = self.before.first().map_or(log_end, |first| first.base_offset);
         for batch in after.iter().filter(|batch| batch.base_offset >= begin) {
+            if batch.records.is_empty() && batch.producer_id.0 < 0 {
+                // It stands for others, up to where the segment ends.
+                continue;
+            }
             let Some(before) = by_base.get(&batch.base_offset) else {
                 return violation(format!("there was no batch at {}", batch.base_offset));
             };
