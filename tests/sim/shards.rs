@@ -157,9 +157,11 @@ fn replay(seed: u64) -> Option<String> {
 /// The first seed among those of every test run that fails with this mistake in the code, and how.
 pub fn find(fault: Fault) -> Option<(u64, Violation)> {
     plant(fault, || {
-        let log = (0..8 * SHARD).find_map(|seed| cluster::run(seed).err().map(|failure| (seed, failure.violation)));
-        let journal =
-            || (0..JOURNAL_SEEDS).find_map(|seed| journal::run(seed).err().map(|failure| (seed, failure.violation)));
-        log.or_else(journal)
+        let of_the_log = |seed| cluster::run(seed).err().map(|failure| (seed, failure.violation));
+        let of_the_journal = |seed| journal::run(seed).err().map(|failure| (seed, failure.violation));
+        match fault {
+            Fault::ReplyBeforeCommit | Fault::KeepSpeculation => (0..JOURNAL_SEEDS).find_map(of_the_journal),
+            _ => (0..8 * SHARD).find_map(of_the_log),
+        }
     })
 }
