@@ -8,6 +8,7 @@ pub mod logging;
 mod memory;
 pub mod process;
 mod refusals;
+pub mod sync;
 
 use std::{
     sync::Arc,

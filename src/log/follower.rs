@@ -1,7 +1,5 @@
 //! Appending what a leader has appended: offsets and leader epochs are the batches' own.
 
-use std::sync::atomic::Ordering;
-
 use bytes::Bytes;
 use felice_protocol::record::{Batch, BatchError, BatchHeader};
 
@@ -13,7 +11,10 @@ use super::{
     segment::checked_header,
     transactions::producer_batch,
 };
-use crate::model::{LeaderEpoch, Offset, Timestamp};
+use crate::{
+    env::sync::atomic::Ordering,
+    model::{LeaderEpoch, Offset, Timestamp},
+};
 
 /// At most so many bytes go into one write, in bytes; a batch that is larger goes alone.
 const WRITE_MAX: usize = 1 << 20;

@@ -11,10 +11,8 @@
 
 use std::path::{Path, PathBuf};
 
-use parking_lot::RwLock;
-
 use super::files::{self, LogError};
-use crate::env::{DiskFile, PooledFile, SharedDisk};
+use crate::env::{DiskFile, PooledFile, SharedDisk, sync::RwLock};
 
 /// Entries in memory: one 4 KiB block of the offset index.
 const WINDOW_MAX: usize = 512;

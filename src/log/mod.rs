@@ -10,6 +10,8 @@ mod files;
 mod follower;
 mod index;
 pub mod inspect;
+#[cfg(all(test, feature = "interleave"))]
+mod interleavings;
 mod partition;
 pub mod producers;
 mod progress;

@@ -11,10 +11,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use arc_swap::ArcSwap;
@@ -23,7 +20,6 @@ use felice_protocol::{
     record::{BatchHeader, Checked, HEADER_LEN, TimestampType},
     wire::Records,
 };
-use parking_lot::{Mutex, RwLock};
 
 use super::{
     config::LogConfig,
@@ -42,6 +38,10 @@ use crate::{
     env::{
         Disk, SharedDisk,
         faults::{Fault, planted},
+        sync::{
+            Mutex, RwLock,
+            atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        },
     },
     model::{LeaderEpoch, Offset, Timestamp, TopicId, TopicPartition, Uuid},
 };

@@ -5,10 +5,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
 };
 
 use bytes::Bytes;
@@ -16,7 +13,6 @@ use felice_protocol::{
     record::{BatchHeader, HEADER_LEN},
     wire::FileRange,
 };
-use parking_lot::Mutex;
 
 use super::{
     files::{self, CLEANED_SUFFIX, INDEX_SUFFIX, LOG_SUFFIX, LogError, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
@@ -28,6 +24,10 @@ use crate::{
     env::{
         DiskFile, OpenMode, PooledFile, SharedDisk,
         faults::{Fault, planted},
+        sync::{
+            Mutex,
+            atomic::{AtomicU64, Ordering},
+        },
     },
     model::{Offset, Timestamp},
 };

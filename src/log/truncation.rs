@@ -10,10 +10,7 @@
 //! cut is not appended to, a new segment is. (The kernel zeroes the rest of the page that is cut, so that a peer may
 //! see zeroes where a batch was. Consumers read below the high watermark, where nothing is cut; a follower checks the CRC.)
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, atomic::Ordering},
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use super::{
     files::{self, LogError, SNAPSHOT_SUFFIX},
@@ -23,7 +20,10 @@ use super::{
     segment::Segment,
 };
 use crate::{
-    env::faults::{Fault, planted},
+    env::{
+        faults::{Fault, planted},
+        sync::atomic::Ordering,
+    },
     model::{Offset, Timestamp},
 };
 

@@ -22,9 +22,10 @@ use super::Partition;
 const THREADS: usize = 4;
 
 /// Where partitions ask for a flush. Each sees to it that it is queued at most once for now and once for later.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub struct FlushQueue(Arc<Shared>);
 
+#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
@@ -69,6 +70,14 @@ impl FlushQueue {
         self.0.queue.lock().due.push(Reverse(Due { at, partition: Arc::downgrade(partition) }));
         self.0.changed.notify_one();
     }
+
+    /// A partition whose time has come, for who has no thread to wait for one.
+    #[cfg(all(test, feature = "interleave"))]
+    pub fn take_due(&self) -> Option<Weak<Partition>> {
+        let mut queue = self.0.queue.lock();
+        let is_due = queue.due.peek().is_some_and(|Reverse(first)| first.at <= Instant::now());
+        is_due.then(|| queue.due.pop()).flatten().map(|Reverse(due)| due.partition)
+    }
 }
 
 pub struct Flusher {
@@ -79,7 +88,7 @@ pub struct Flusher {
 impl Flusher {
     /// `flushed` is called after each flush that succeeded.
     pub fn start(flushed: impl Fn(&Partition) + Send + Sync + 'static) -> io::Result<Flusher> {
-        let shared = Arc::new(Shared { queue: Mutex::default(), changed: Condvar::new() });
+        let shared = Arc::new(Shared::default());
         let flushed = Arc::new(flushed);
         let threads = (0..THREADS).map(|_| {
             let (shared, flushed) = (Arc::clone(&shared), Arc::clone(&flushed));

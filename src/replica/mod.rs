@@ -5,6 +5,8 @@ mod flusher;
 mod health;
 mod health_folder;
 mod housekeeping;
+#[cfg(all(test, feature = "interleave"))]
+mod interleavings;
 mod machine;
 mod manager;
 mod opening;

@@ -1,20 +1,12 @@
 //! One partition that this broker leads: append, read, high watermark, and who waits for what.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use felice_protocol::record::{
     Codec, Compression, InvalidBatch, ProduceLimits, TimestampType, check_produced, is_laborious,
 };
-use parking_lot::Mutex;
-use tokio::sync::Notify;
 use tracing::{error, info};
 
 use super::{
@@ -28,6 +20,10 @@ use super::{
     watch::{Watch, Watchers},
 };
 use crate::{
+    env::sync::{
+        Mutex, Notify,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+    },
     log::{self, Log, LogConfig, LogError, TimestampedOffset, TransactionEnd},
     model::{LeaderEpoch, NodeId, Offset, Timestamp, TopicIdPartition, TopicPartition},
 };

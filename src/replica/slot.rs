@@ -7,21 +7,20 @@
 //! A log at rest was closed cleanly; what it told then ([`AtRest`]) still holds, since nobody else touches its files, and
 //! answers many questions. So a start with thousands of partitions opens none of them.
 
-use std::{
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-};
+use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwapOption;
-use parking_lot::Mutex;
 use tracing::warn;
 
 use super::{LogEnds, scalars::AtRest};
 use crate::{
-    env::{SharedDisk, SharedEnv},
+    env::{
+        SharedDisk, SharedEnv,
+        sync::{
+            Mutex,
+            atomic::{AtomicBool, AtomicU64, Ordering},
+        },
+    },
     log::{self, Bench, Log, LogConfig, LogError, Opening, Progress, Recovered, Start},
     model::{Offset, TopicId, TopicPartition, Uuid},
 };

@@ -8,8 +8,7 @@
 
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
-use tokio::sync::Notify;
+use crate::env::sync::{Mutex, Notify};
 
 /// One waiting fetch or fetch session.
 #[derive(Debug, Default)]
