@@ -42,12 +42,13 @@ class Broker:
     name = None
     creates_topics = True
 
-    def __init__(self, folder):
-        self.folder = Path(folder)
+    def __init__(self, folder, settings=None, environment=None, data=None):
+        """`settings` are the broker's, under Kafka's names; `data` is its data folder, where that is not `folder`/data."""
+        self.folder, self.settings = Path(folder), settings or {}
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.data = self.folder / "data"
+        self.data = data or self.folder / "data"
         self.port = free_port()
-        command, environment = self.command()
+        command, own = self.command()
         self.log = open(self.folder / "broker.log", "ab")
         self.started = time.monotonic()
         self.process = subprocess.Popen(
@@ -55,7 +56,7 @@ class Broker:
             stdout=self.log,
             stderr=self.log,
             stdin=subprocess.DEVNULL,
-            env={**os.environ, **environment},
+            env={**os.environ, **own, **(environment or {})},
         )
         try:
             self.first_ack_s = wire.first_acknowledgement(self.port, "first", self.alive) - self.started
@@ -87,6 +88,11 @@ class Broker:
         wire.first_acknowledgement(self.port, "first", self.alive)
         time.sleep(settle_s)
 
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
     def stop(self):
         self.process.send_signal(signal.SIGCONT)
         self.process.send_signal(signal.SIGTERM)
@@ -109,7 +115,8 @@ class Felice(Broker):
     name = "felice"
 
     def command(self):
-        return [felice_binary(), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data], {}
+        settings = [part for name, value in self.settings.items() for part in ("--set", f"{name}={value}")]
+        return [felice_binary(), "serve", "--listen", f"127.0.0.1:{self.port}", "--data-dir", self.data, *settings], {}
 
 
 class Kafka(Broker):
@@ -141,6 +148,7 @@ transaction.state.log.min.isr=1
 broker.session.timeout.ms=3600000
 log.segment.delete.delay.ms=500
 """
+            + "".join(f"{name}={value}\n" for name, value in self.settings.items())
         )
         options = "-Xmx1G -Xms1G -server -XX:+UseG1GC -XX:MaxGCPauseMillis=20 -XX:InitiatingHeapOccupancyPercent=35"
         log4j = f"-Dlog4j2.configurationFile={ROOT}/compat/kafka/log4j2.xml"
@@ -232,7 +240,9 @@ class LoadFailed(Exception):
 
 def load(broker, mode, topic, **settings):
     """Runs load.c against a broker and returns what it tells."""
+    own = settings.pop("set", {})
     asked = [f"{name}={value}" for name, value in settings.items() if value is not None]
+    asked += [f"set={name}:{value}" for name, value in own.items()]
     command = [str(load_binary()), mode, f"127.0.0.1:{broker.port}", topic, *asked]
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
     if done.returncode:

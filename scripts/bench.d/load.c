@@ -1,6 +1,7 @@
 /* The load that scripts/bench puts on a broker, over librdkafka. Prints one line of JSON.
  *
- *   load create  BROKERS TOPIC partitions=N
+ *   load create  BROKERS TOPIC partitions=N [set=NAME:VALUE ...]
+ *   load alter   BROKERS TOPIC set=NAME:VALUE ...            all its own settings are these from then on
  *   load delete  BROKERS TOPIC
  *   load produce BROKERS TOPIC size=N count=N                as fast as it can
  *   load consume BROKERS TOPIC count=N                       all partitions from the beginning, as fast as it can
@@ -13,7 +14,7 @@
  *   load version
  *
  * produce and paced also take: clients=N (each with a connection of its own, message i goes to client i % N), codec=NAME,
- * batch=BYTES (the largest batch), single=1 (one message a request).
+ * batch=BYTES (the largest batch), single=1 (one message a request), keys=N (each message has one of N keys, at random).
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -34,9 +35,13 @@
 #define CLIENTS_MAX 256
 #define GIVE_UP_NS 30000000000 /* nothing came for so long */
 
+#define SETTINGS_MAX 16
+
 static struct {
-    long size, count, rate, seconds, skip, clients, batch, single, consume, partitions;
+    long size, count, rate, seconds, skip, clients, batch, single, consume, partitions, keys;
     const char *codec;
+    char *settings[SETTINGS_MAX][2]; /* names and values */
+    int settings_n;
 } ask = {.clients = 1, .codec = "none"};
 
 static char *pool;
@@ -111,6 +116,7 @@ static void create(const char *brokers, const char *topic) {
     char why[256];
     rd_kafka_NewTopic_t *wanted = rd_kafka_NewTopic_new(topic, (int)ask.partitions, 1, why, sizeof why);
     if (!wanted) die(topic, why);
+    for (int i = 0; i < ask.settings_n; i++) rd_kafka_NewTopic_set_config(wanted, ask.settings[i][0], ask.settings[i][1]);
     rd_kafka_CreateTopics(rk, &wanted, 1, NULL, queue);
     rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
     const rd_kafka_CreateTopics_result_t *result = event ? rd_kafka_event_CreateTopics_result(event) : NULL;
@@ -124,6 +130,26 @@ static void create(const char *brokers, const char *topic) {
     rd_kafka_queue_destroy(queue);
     rd_kafka_destroy(rk);
     printf("{\"partitions\": %ld}\n", ask.partitions);
+}
+
+static void alter(const char *brokers, const char *topic) {
+    rd_kafka_t *rk = client(RD_KAFKA_PRODUCER, rd_kafka_conf_new(), brokers);
+    rd_kafka_queue_t *queue = rd_kafka_queue_new(rk);
+    rd_kafka_ConfigResource_t *wanted = rd_kafka_ConfigResource_new(RD_KAFKA_RESOURCE_TOPIC, topic);
+    for (int i = 0; i < ask.settings_n; i++) rd_kafka_ConfigResource_set_config(wanted, ask.settings[i][0], ask.settings[i][1]);
+    rd_kafka_AlterConfigs(rk, &wanted, 1, NULL, queue);
+    rd_kafka_event_t *event = rd_kafka_queue_poll(queue, 30000);
+    const rd_kafka_AlterConfigs_result_t *result = event ? rd_kafka_event_AlterConfigs_result(event) : NULL;
+    if (!result) die(topic, "no answer to AlterConfigs");
+    size_t n;
+    const rd_kafka_ConfigResource_t **resources = rd_kafka_AlterConfigs_result_resources(result, &n);
+    if (n != 1) die(topic, rd_kafka_event_error_string(event));
+    if (rd_kafka_ConfigResource_error(resources[0])) die(topic, rd_kafka_ConfigResource_error_string(resources[0]));
+    rd_kafka_event_destroy(event);
+    rd_kafka_ConfigResource_destroy(wanted);
+    rd_kafka_queue_destroy(queue);
+    rd_kafka_destroy(rk);
+    printf("{\"settings\": %d}\n", ask.settings_n);
 }
 
 static void delete(const char *brokers, const char *topic) {
@@ -210,7 +236,15 @@ static int send_message(long i, char *text) {
     int32_t partition = (int32_t)(i / ask.clients % partitions);
     rd_kafka_topic_t *topic = producers[i % ask.clients].topic;
     void *private = (void *)(intptr_t)i;
-    if (!rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, text, (size_t)ask.size, NULL, 0, private)) return 1;
+    char key[24];
+    size_t length = 0;
+    if (ask.keys) { /* as scattered as hashes are, and the same in each run */
+        uint64_t x = ((uint64_t)i + 1) * 0x9e3779b97f4a7c15u;
+        x ^= x >> 32, x *= 0xd6e8feb86659fd93u, x ^= x >> 32;
+        length = (size_t)sprintf(key, "key-%ld", (long)(x % (uint64_t)ask.keys));
+    }
+    if (!rd_kafka_produce(topic, partition, RD_KAFKA_MSG_F_COPY, text, (size_t)ask.size, length ? key : NULL, length, private))
+        return 1;
     if (rd_kafka_last_error() != RD_KAFKA_RESP_ERR__QUEUE_FULL) die("produce", rd_kafka_err2str(rd_kafka_last_error()));
     return 0;
 }
@@ -398,11 +432,18 @@ static void parse(const char *text) {
         long *value;
     } numbers[] = {{"size", &ask.size},       {"count", &ask.count},   {"rate", &ask.rate},   {"seconds", &ask.seconds},
                    {"skip", &ask.skip},       {"clients", &ask.clients}, {"batch", &ask.batch}, {"single", &ask.single},
-                   {"consume", &ask.consume}, {"partitions", &ask.partitions}};
+                   {"consume", &ask.consume}, {"partitions", &ask.partitions}, {"keys", &ask.keys}};
     const char *value = strchr(text, '=');
     if (!value++) die(text, "expected name=value");
     if (!strncmp(text, "codec=", 6)) {
         ask.codec = value;
+        return;
+    }
+    if (!strncmp(text, "set=", 4)) {
+        char *name = strdup(value), *colon = name ? strchr(name, ':') : NULL;
+        if (!colon || ask.settings_n == SETTINGS_MAX) die(text, "expected set=NAME:VALUE, and not too many");
+        *colon = 0;
+        ask.settings[ask.settings_n][0] = name, ask.settings[ask.settings_n++][1] = colon + 1;
         return;
     }
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -423,11 +464,12 @@ int main(int argc, char **argv) {
         printf("{\"librdkafka\": \"%s\"}\n", rd_kafka_version_str());
         return 0;
     }
-    if (argc < 4) die("usage", "load create|delete|produce|consume|paced BROKERS TOPIC name=value ..., see the head of load.c");
+    if (argc < 4) die("usage", "load create|alter|delete|produce|consume|paced BROKERS TOPIC name=value ..., see the head of load.c");
     for (int i = 4; i < argc; i++) parse(argv[i]);
     if (ask.size > SIZE_MAX_BYTES || ask.clients < 1 || ask.clients > CLIENTS_MAX) die("usage", "out of range");
     fill_pool();
     if (!strcmp(mode, "create")) create(argv[2], argv[3]);
+    else if (!strcmp(mode, "alter")) alter(argv[2], argv[3]);
     else if (!strcmp(mode, "delete")) delete(argv[2], argv[3]);
     else if (!strcmp(mode, "produce")) produce(argv[2], argv[3]);
     else if (!strcmp(mode, "consume")) consume(argv[2], argv[3]);
