@@ -7,16 +7,20 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     io,
-    sync::{Arc, Weak},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use parking_lot::{Condvar, Mutex};
 use tokio::time::Instant;
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::Partition;
+use super::{Partition, dirty::Dirty};
+use crate::env::memory_limit;
 
 /// A disk takes a few flushes at once better than one after the other.
 const THREADS: usize = 4;
@@ -29,6 +33,10 @@ pub struct FlushQueue(Arc<Shared>);
 struct Shared {
     queue: Mutex<Queue>,
     changed: Condvar,
+    dirty: Dirty,
+    /// How often somebody asked for a flush, and how often one was made.
+    asked: AtomicU64,
+    flushed: AtomicU64,
 }
 
 #[derive(Default)]
@@ -71,6 +79,16 @@ impl FlushQueue {
         self.0.changed.notify_one();
     }
 
+    /// What all partitions have not flushed.
+    pub fn dirty(&self) -> &Dirty {
+        &self.0.dirty
+    }
+
+    /// An append wants to be flushed, by a flush of its own or one that is about to begin.
+    pub fn note_asked(&self) {
+        self.0.asked.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// A partition whose time has come, for who has no thread to wait for one.
     #[cfg(all(test, feature = "interleave"))]
     pub fn take_due(&self) -> Option<Weak<Partition>> {
@@ -88,7 +106,7 @@ pub struct Flusher {
 impl Flusher {
     /// `flushed` is called after each flush that succeeded.
     pub fn start(flushed: impl Fn(&Partition) + Send + Sync + 'static) -> io::Result<Flusher> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared { dirty: Dirty::new(memory_limit()), ..Shared::default() });
         let flushed = Arc::new(flushed);
         let threads = (0..THREADS).map(|_| {
             let (shared, flushed) = (Arc::clone(&shared), Arc::clone(&flushed));
@@ -96,6 +114,7 @@ impl Flusher {
             let builder = thread::Builder::new().name("flusher".to_owned()).stack_size(256 << 10);
             builder.spawn(move || {
                 while let Some(partition) = shared.next() {
+                    shared.flushed.fetch_add(1, Ordering::Relaxed);
                     flush(&partition, &*flushed);
                 }
             })
@@ -114,6 +133,11 @@ impl Flusher {
         self.queue.0.changed.notify_all();
         for thread in self.threads.lock().drain(..) {
             let _ = thread.join();
+        }
+        let shared = &self.queue.0;
+        let (flushed, asked) = (shared.flushed.load(Ordering::Relaxed), shared.asked.load(Ordering::Relaxed));
+        if asked > 0 {
+            info!("flushed {flushed} times for {asked} appends that asked for it");
         }
     }
 }

@@ -14,8 +14,10 @@ use shuttle::{
 };
 
 use super::{
-    Acks, Leadership, NotSafe, Partition, TopicSettings,
+    Acks, Isolation, Leadership, NotSafe, Partition, Scalars, TopicSettings,
     flusher::FlushQueue,
+    health_folder::FolderHealth,
+    partition::Folder,
     slot::{LogHome, LogSlot},
     watch::{Watch, Watchers},
 };
@@ -27,6 +29,7 @@ use crate::{
     },
     log::{Log, LogConfig, Start},
     model::{LeaderEpoch, NodeId, Offset, PartitionIndex, Timestamp, TopicId, TopicIdPartition, TopicPartition, Uuid},
+    store::MapStore,
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -60,12 +63,15 @@ fn partition_and_disk() -> (Arc<Partition>, FlushQueue, Arc<SimDisk>) {
     };
     let start = Start { clean: false, recovery_point: Offset::ZERO, log_start: Offset::ZERO };
     let disk = SimDisk::new(1);
-    let home = Arc::new(LogHome { data_dir: "/data".into(), disk: disk.clone(), env: Arc::new(SystemEnv) });
+    let env = Arc::new(SystemEnv);
+    let home = Arc::new(LogHome { data_dir: "/data".into(), disk: disk.clone(), env: env.clone() });
+    let health = FolderHealth::new("/data".into(), Some(0), disk.clone(), Arc::new(MapStore::new()), env);
     let (log, _) = home.open(&name, topic_id, log, start).expect("a log");
     let slot = LogSlot::open(home, log);
     let queue = FlushQueue::default();
+    let folder = Folder { flusher: queue.clone(), health: Arc::new(health) };
     let leadership = leadership(Some(NODE), 0);
-    (Partition::new(id, NODE, slot, Arc::new(settings), leadership, Offset::ZERO, queue.clone()), queue, disk)
+    (Partition::new(id, NODE, slot, Arc::new(settings), leadership, Scalars::default(), folder), queue, disk)
 }
 
 fn record() -> Bytes {
@@ -145,7 +151,9 @@ fn a_fetch_that_waits_gets_what_it_asked_for_and_nothing_that_is_not_on_the_disk
                         high_watermark <= partition.log().expect("it is open").flushed(),
                         "shown before it is on the disk"
                     );
-                    let read = partition.read(known, 1 << 20, true, 1 << 20).expect("within the log");
+                    let read = partition
+                        .read(known, 1 << 20, high_watermark, true, 1 << 20, Isolation::ReadUncommitted)
+                        .expect("within the log");
                     if read.next_offset == known {
                         block_on(watch.wait(0, 1));
                     }
@@ -317,7 +325,10 @@ fn a_batch_that_a_failing_disk_took_is_not_answered_as_safe_unless_it_is_there_i
         });
         let failed = partition.flush().is_err();
         disk.clear_plan();
-        partition.reset();
+        // As the folder's health has it done, until the disk is good.
+        while partition.verify().is_err() {
+            thread::yield_now();
+        }
         assert!(!failed || !opened(&partition).is_out_of_use());
         producer.join().unwrap();
         flusher.join().unwrap();

@@ -1,6 +1,7 @@
 //! Partitions as this broker holds them: their logs, who leads them, and who waits for them.
 
 mod delete_records;
+mod dirty;
 mod flusher;
 mod health;
 mod health_folder;

@@ -10,6 +10,7 @@ use felice_protocol::record::{
 use tracing::{error, info};
 
 use super::{
+    dirty::Share,
     flusher::FlushQueue,
     health_folder::{FolderHealth, Trouble},
     housekeeping::Tended,
@@ -22,7 +23,7 @@ use super::{
 use crate::{
     env::sync::{
         Mutex, Notify,
-        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicI64, Ordering},
     },
     log::{self, Log, LogConfig, LogError, TimestampedOffset, TransactionEnd},
     model::{LeaderEpoch, NodeId, Offset, Timestamp, TopicIdPartition, TopicPartition},
@@ -169,8 +170,8 @@ pub struct Partition {
     /// The flusher has this partition in its queue: for now, and for after `flush.ms`.
     flush_asked: AtomicBool,
     later_flush_asked: AtomicBool,
-    /// Bytes that cannot be read before the next flush (`flush.messages=1`).
-    unflushed_bytes: AtomicU64,
+    /// Bytes that are not flushed; under `flush.messages=1` they cannot be read before.
+    dirty: Share,
     /// The recovery point that was stored last.
     stored_recovery_point: AtomicI64,
     folder: Folder,
@@ -218,7 +219,7 @@ impl Partition {
             advanced: Notify::new(),
             flush_asked: AtomicBool::new(false),
             later_flush_asked: AtomicBool::new(false),
-            unflushed_bytes: AtomicU64::new(0),
+            dirty: Share::default(),
             stored_recovery_point: AtomicI64::new(0),
             folder,
             failing: AtomicBool::new(false),
@@ -345,10 +346,8 @@ impl Partition {
         self.report_disk(&appended, now);
         let (appended, log) = appended?;
         let end = appended.last_offset.plus(1);
-        if settings.flushes_each() && !appended.duplicate {
-            self.unflushed_bytes.fetch_add(size, Ordering::AcqRel);
-        }
-        self.ask_for_flush(appended.flush_due, settings.log.flush_ms);
+        let is_too_dirty = !appended.duplicate && self.folder.flusher.dirty().wrote(&self.dirty, size);
+        self.ask_for_flush(appended.flush_due || is_too_dirty, settings.log.flush_ms);
         // A flush may have just ended, whose bytes are not counted here: then whoever waits looks for itself.
         let readable = if settings.flushes_each() || appended.duplicate { u64::MAX } else { size };
         let awaited = self.update(readable, |replica| {
@@ -467,6 +466,9 @@ impl Partition {
     }
 
     fn ask_for_flush(self: &Arc<Self>, now: bool, flush_ms: i64) {
+        if now {
+            self.folder.flusher.note_asked();
+        }
         if now && !self.flush_asked.swap(true, Ordering::AcqRel) {
             self.folder.flusher.push(self, Duration::ZERO);
         }
@@ -490,7 +492,7 @@ impl Partition {
         // Cleared first: whoever appends from here on asks anew.
         self.flush_asked.store(false, Ordering::Release);
         self.later_flush_asked.store(false, Ordering::Release);
-        let bytes = self.unflushed_bytes.swap(0, Ordering::AcqRel);
+        let bytes = self.folder.flusher.dirty().take(&self.dirty);
         let Some(log) = self.slot.opened() else { return Ok(()) };
         let result = log.flush();
         match &result {
@@ -507,7 +509,7 @@ impl Partition {
             }
             // Nobody may ask anew: a producer that sends the same batch again adds nothing to flush.
             Err(_) => {
-                self.unflushed_bytes.fetch_add(bytes, Ordering::AcqRel);
+                self.folder.flusher.dirty().wrote(&self.dirty, bytes);
                 if !self.flush_asked.swap(true, Ordering::AcqRel) {
                     self.folder.flusher.push(self, FLUSH_RETRY);
                 }
@@ -564,6 +566,12 @@ impl Partition {
     pub(super) fn wake_all(&self) {
         self.wake_fetches();
         self.advanced.notify_waiters();
+    }
+}
+
+impl Drop for Partition {
+    fn drop(&mut self) {
+        self.folder.flusher.dirty().take(&self.dirty);
     }
 }
 

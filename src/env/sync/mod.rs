@@ -11,11 +11,11 @@ pub use interleaved::in_many_orders;
 #[cfg(feature = "interleave")]
 pub use {
     interleaved::{Mutex, Notify, RwLock},
-    shuttle::sync::atomic,
+    shuttle::sync::{MutexGuard, atomic},
 };
 #[cfg(not(feature = "interleave"))]
 pub use {
-    parking_lot::{Mutex, RwLock},
+    parking_lot::{Mutex, MutexGuard, RwLock},
     std::sync::atomic,
     tokio::sync::Notify,
 };

@@ -3,12 +3,12 @@
 
 use std::{cmp::Ordering, ops::ControlFlow, sync::Arc, time::Duration};
 
-use parking_lot::MutexGuard;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{super::Partition, Shared, retention::Which};
 use crate::{
+    env::sync::MutexGuard,
     log::{Cleanable, CompactError, CompactSettings, Compacted, LogError, OffsetMap},
     model::Offset,
 };
