@@ -162,9 +162,9 @@ class World:
         told = state.list_offsets(peer, topic.name, asked)
         return [(code, "its arrival" if self.started_ms <= stamp else stamp, offset) for code, stamp, offset in told]
 
-    # Kafka knows the largest timestamp of a segment, and not that DeleteRecords has removed its record: asked for the largest, it
-    # answers with a record that is gone; asked for a time, it finds nothing in such a segment and does not look further. The right
-    # answer is made from what is left.
+    # Kafka knows the largest timestamp of a segment, and not that its record is gone by DeleteRecords, or by compaction from a batch
+    # that is kept for its producer's sake. Asked for the largest, it answers with the record that is gone; asked for a time, it finds
+    # nothing in such a segment and looks no further. The right answer is made from what is left.
 
     def _largest(self, peer, topic, partition, part):
         told = self.offsets(peer, topic, [(partition, -3)])[0]
@@ -180,8 +180,8 @@ class World:
         if peer.broker.kind != "kafka":
             return answers
         for n, (partition, time_ms) in enumerate(asked):
-            start, left = told[partition]["log start"], told[partition]["records"].items()
-            if answers[n] == (0, -1, -1) and first_segment(peer, topic, partition) < start:
+            if time_ms >= 0 and answers[n] == (0, -1, -1):
+                left = told[partition]["records"].items()
                 late = ((0, stamp, offset) for offset, (stamp, *_) in left if time_ms <= (self.started_ms if stamp == "its arrival" else stamp))
                 answers[n] = next(late, answers[n])
         return answers
