@@ -86,7 +86,7 @@ def send(world, topic, partition, batch, codec=0, producer=None, epoch=None, seq
         world.counts["records"] += len(batch)
         if producer is not None and sequence == due:
             topic.sequences[producer, partition, epoch] = sequence + len(batch)
-            topic.sent = [*topic.sent[-20:], sent]
+            topic.sent = [*topic.sent[-20:], (*sent, answer["BaseOffset"])]
     return answer
 
 
@@ -95,7 +95,7 @@ def resend(world):
     topic = world.random.choice(world.topics)
     if not topic.sent:
         return
-    partition, batch, codec, producer, epoch, sequence = world.random.choice(topic.sent[-7:])
+    partition, batch, codec, producer, epoch, sequence, _ = world.random.choice(topic.sent[-7:])
     kind = world.random.choice(("again", "again", "again", "gap", "next epoch", "old epoch"))
     if kind == "again":
         send(world, topic, partition, batch, codec, producer, epoch, sequence)
@@ -241,9 +241,11 @@ def restart(world):
     world.each(again)
     world.counts["kills" if is_kill else "restarts"] += 1
     for topic in world.topics:
-        # Kafka's snapshots keep the last batch of a producer, ours five: what is older is a duplicate here, and out of order there.
-        latest = {(partition, producer): (partition, batch, codec, producer, *rest) for partition, batch, codec, producer, *rest in topic.sent}
-        topic.sent = list(latest.values())
+        # After a restart Kafka knows only the last batch of a producer, and none that retention or DeleteRecords has removed; Felice
+        # tells what was sent before from what is new there, too.
+        starts = [start for _, _, start in world.offsets(world.peers[0], topic, [(n, -2) for n in range(PARTITIONS)])]
+        latest = {(sent[0], sent[3]): sent for sent in topic.sent}
+        topic.sent = [sent for sent in latest.values() if sent[-1] >= starts[sent[0]]]
         world.compare_topic(f"{topic.name} after a {what}", topic)
 
 
