@@ -18,6 +18,8 @@ pub struct Cleanable {
     pub dirty_bytes: u64,
     /// How long ago `max.compaction.lag.ms` ended for the oldest dirty record, in milliseconds; 0 where it has not.
     pub overdue_ms: i64,
+    /// Records from here on may be lost yet, to a power loss or to another leader.
+    pub safe_until: Offset,
     /// The first dirty offset that was given cannot be, and should be stored anew.
     pub is_corrected: bool,
 }
@@ -87,7 +89,8 @@ pub(super) fn cleanable(
     let due = now.0.saturating_sub(config.max_compaction_lag_ms.max(0));
     let overdue_ms = oldest.map_or(0, |oldest| due.saturating_sub(oldest.0).max(0));
     let first_uncleanable = first_uncleanable.max(first_dirty);
-    Cleanable { first_dirty, first_uncleanable, clean_bytes, dirty_bytes, overdue_ms, is_corrected }
+    let safe_until = until;
+    Cleanable { first_dirty, first_uncleanable, clean_bytes, dirty_bytes, overdue_ms, safe_until, is_corrected }
 }
 
 fn end_of(closed: &[Extent], segment: &Extent, active: Offset) -> Offset {

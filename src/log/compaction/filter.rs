@@ -35,6 +35,8 @@ pub(super) struct LastRecord {
     /// Of its last batch in its present epoch.
     pub last_offset: Option<Offset>,
     pub epoch: ProducerEpoch,
+    /// Else all that is remembered of it may be lost yet, and what was before is not: any of its batches may be the last.
+    pub is_known: bool,
 }
 
 /// Why a batch cannot be judged: it is not what anybody should have written.
@@ -147,6 +149,7 @@ impl Filter<'_> {
     fn is_last_of_its_producer(&self, header: &BatchHeader) -> bool {
         let Some(last) = self.last_records.get(&ProducerId(header.producer_id)) else { return false };
         match last.last_offset {
+            _ if !last.is_known => true,
             Some(last_offset) => header.last_offset() == last_offset.0,
             None => header.is_control() && header.producer_epoch == last.epoch.0,
         }

@@ -171,15 +171,15 @@ impl Log {
         if planted(Fault::CompactUnflushed) { self.log_end() } else { self.flushed() }
     }
 
-    /// The last that is in the log of each producer that may go on. What a power loss may take does not count: without it and what
+    /// The last that is in the log of each producer that may go on. What may be lost yet does not count: without it and what
     /// was before, nobody would know the producer, and what it sends again would be taken for new.
-    fn last_records(&self) -> HashMap<ProducerId, LastRecord> {
-        let durable = self.durable();
+    fn last_records(&self, safe_until: Offset) -> HashMap<ProducerId, LastRecord> {
         let appender = self.appender.lock();
         let last = appender.producers.iter().map(|(id, producer)| {
-            let last = producer.batches.iter().rev().find(|batch| batch.last_offset < durable);
-            let last_offset = last.or(producer.batches.first()).map(|batch| batch.last_offset);
-            (id, LastRecord { last_offset, epoch: producer.epoch })
+            let last = producer.batches.iter().rev().find(|batch| batch.last_offset < safe_until);
+            let last_offset = last.map(|batch| batch.last_offset);
+            let is_known = last_offset.is_some() || producer.batches.is_empty();
+            (id, LastRecord { last_offset, epoch: producer.epoch, is_known })
         });
         last.collect()
     }
@@ -217,7 +217,7 @@ impl Pass<'_> {
             return Ok(self.done);
         }
         let config = self.log.config();
-        let last_records = self.log.last_records();
+        let last_records = self.log.last_records(range.safe_until);
         let filter = Filter {
             map,
             map_end,

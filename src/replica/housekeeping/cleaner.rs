@@ -208,6 +208,7 @@ mod tests {
             clean_bytes,
             dirty_bytes,
             overdue_ms,
+            safe_until: Offset(100),
             is_corrected: false,
         }
     }
