@@ -25,6 +25,12 @@ impl Node {
         if range.dirty_bytes == 0 {
             return Ok(false);
         }
+        let flushed = log.flushed();
+        if range.first_uncleanable > flushed {
+            let what = format!("{} is touched, where {flushed} is flushed", range.first_uncleanable);
+            return Err(Violation::new("compaction", what).into());
+        }
+        self.taken_for_safe = self.taken_for_safe.max(range.safe_until);
         self.pass = Some(Pass {
             before: contents::read_all(log)?,
             first_uncleanable: range.first_uncleanable,

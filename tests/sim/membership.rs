@@ -109,9 +109,11 @@ impl Cluster {
         let Became::Leader { epoch, start } = became else { return Ok(()) };
         running.log.begin_epoch(epoch);
         debug_assert_eq!(start, running.log.log_end());
+        let node = &self.nodes[at];
+        let running = node.running.as_ref().expect("it was just told");
         let log_start = running.log.log_start();
         let batches = contents::read_all(&running.log)?;
-        check_log(&running.log, &batches)?;
+        check_log(node, &running.log, &batches)?;
         let log = by_offset(&batches);
         let node = &mut self.nodes[at];
         self.acknowledged.elected(node.id, node.power_lost.take(), &log, log_start)?;

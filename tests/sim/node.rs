@@ -62,6 +62,10 @@ pub struct Node {
     pub(super) dropped: Offset,
     /// Up to where the log was ever compacted.
     pub(super) compacted: Offset,
+    /// What a compaction took for safe from being lost ended here.
+    pub(super) taken_for_safe: Offset,
+    /// It was lost all the same, with all that was in sync: producers' last batches before that may be gone by then.
+    pub(super) cut_compacted: bool,
     /// All that each view was made of, as it was then, by its generation.
     applied: Vec<Vec<StoredBatch>>,
 }
@@ -122,6 +126,8 @@ impl Node {
             pass: None,
             dropped: Offset::ZERO,
             compacted: Offset::ZERO,
+            taken_for_safe: Offset::ZERO,
+            cut_compacted: false,
             applied: Vec::new(),
         }
     }
@@ -392,6 +398,7 @@ impl Node {
         cut: impl FnOnce(&Log, &mut dyn FnMut(log::Scalars) -> Result<(), Failed>) -> Result<Offset, Failed>,
     ) -> Result<(), Failed> {
         let stored = self.scalars();
+        self.cut_compacted |= to < self.taken_for_safe;
         let Running { log, replica, view, recovery_point } = self.running.as_mut().expect("a process that runs");
         *recovery_point = (*recovery_point).min(to);
         let (store, flushed, promised) = (&self.store, &mut self.flushed, &mut self.promised_start);

@@ -7,7 +7,7 @@ use super::{
     oracle::Violation,
 };
 use crate::{
-    log::ReplicateError,
+    log::{Log, ReplicateError},
     model::{LeaderEpoch, NodeId, Offset},
     replica::{EpochEnd, Lineage, Replica, lineage, truncation},
 };
@@ -66,6 +66,10 @@ impl Cluster {
 
     fn after_cut(&mut self, at: usize, what: &str, result: Result<(), Failed>) -> Result<(), Violation> {
         let failed = result.is_err();
+        if self.nodes[at].cut_compacted {
+            self.acknowledged.excuse_compacted();
+            self.vanished.excuse_compacted();
+        }
         self.after(at, what, result)?;
         if self.nodes[at].running.is_none() {
             return Ok(());
@@ -105,7 +109,10 @@ impl Cluster {
             self.trace.note(format_args!("{}: the answer to its fetch from {position} is lost", at + 1));
             return Ok(());
         }
-        if slice.base_offset < position && position <= log_start {
+        let is_empty = |log: &Log| log.log_start() == log.log_end();
+        let has_nothing =
+            position <= log_start || self.nodes[at].running.as_ref().is_some_and(|node| is_empty(&node.log));
+        if slice.base_offset < position && has_nothing {
             // The log begins in the middle of a batch, of which a follower can only take the whole. What it has is deleted.
             self.begin_anew(at, slice.base_offset)?;
             if self.nodes[at].running.is_none() {

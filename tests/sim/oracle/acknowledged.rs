@@ -30,6 +30,8 @@ pub struct Acknowledged {
     pub count: usize,
     /// Records may be gone where their key has later ones.
     compacts: bool,
+    /// Later records were lost, with all that was in sync, after a compaction had gone by them: any may be gone.
+    lost_compacted: bool,
 }
 
 /// The leader that stands for a record.
@@ -58,6 +60,16 @@ impl Acknowledged {
         self.by_one.extend(records.iter().zip(base.0..).map(|(id, offset)| (Offset(offset), (*id, stands))));
     }
 
+    /// A log was compacted by what it has then lost.
+    pub fn excuse_compacted(&mut self) {
+        self.lost_compacted = true;
+    }
+
+    fn may_be_gone(&self, log: &BTreeMap<Offset, RecordId>, offset: Offset, id: RecordId) -> bool {
+        let is_excused = self.lost_compacted && !log.contains_key(&offset);
+        is_excused || self.compacts && may_be_gone(log, offset, id)
+    }
+
     /// The last in-sync replica lost its power, and had flushed up to `flushed`.
     pub fn excuse_from(&mut self, flushed: Offset) {
         self.by_all.split_off(&flushed);
@@ -76,7 +88,7 @@ impl Acknowledged {
             if log.get(&offset) == Some(&id) {
                 let flushed = is_same && stands.flushed;
                 self.by_one.insert(offset, (id, Stands { leader, flushed }));
-            } else if self.compacts && may_be_gone(log, offset, id) {
+            } else if self.may_be_gone(log, offset, id) {
                 continue;
             } else if is_same && (stands.flushed || safe.is_none_or(|safe| offset < safe)) && offset >= log_start {
                 return Err(lost(offset, id, log));
@@ -87,9 +99,8 @@ impl Acknowledged {
 
     /// All that was acknowledged by all is in the log, but for what was deleted.
     pub fn check(&self, log: &BTreeMap<Offset, RecordId>, log_start: Offset) -> Result<(), Violation> {
-        let is_gone = |offset: Offset, id: RecordId| {
-            log.get(&offset) != Some(&id) && !(self.compacts && may_be_gone(log, offset, id))
-        };
+        let is_gone =
+            |offset: Offset, id: RecordId| log.get(&offset) != Some(&id) && !self.may_be_gone(log, offset, id);
         let gone = self.by_all.range(log_start..).find(|(offset, id)| is_gone(**offset, **id));
         gone.map_or(Ok(()), |(offset, id)| Err(lost(*offset, *id, log)))
     }

@@ -41,7 +41,8 @@ impl Pass {
         }
         let left: BTreeMap<Offset, StoredRecord> = records(after).map(|(_, record)| (record.offset, record)).collect();
         let mut latest: BTreeMap<u8, Offset> = BTreeMap::new();
-        for (_, record) in records(&self.before).filter(|(_, record)| record.offset < self.first_uncleanable) {
+        let until = self.first_uncleanable.min(log_end);
+        for (_, record) in records(&self.before).filter(|(_, record)| record.offset < until) {
             latest.insert(record.key, record.offset);
         }
         let mut dropped = Offset::ZERO;

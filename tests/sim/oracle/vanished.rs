@@ -15,6 +15,8 @@ pub struct Vanished {
     given: BTreeMap<Offset, RecordId>,
     /// Records may be gone where their key has later ones.
     compacts: bool,
+    /// Later records were lost, with all that was in sync, after a compaction had gone by them: any may be gone.
+    lost_compacted: bool,
 }
 
 impl Vanished {
@@ -37,6 +39,16 @@ impl Vanished {
         Ok(())
     }
 
+    /// A log was compacted by what it has then lost.
+    pub fn excuse_compacted(&mut self) {
+        self.lost_compacted = true;
+    }
+
+    fn may_be_gone(&self, log: &BTreeMap<Offset, RecordId>, offset: Offset, id: RecordId) -> bool {
+        let is_excused = self.lost_compacted && !log.contains_key(&offset);
+        is_excused || self.compacts && may_be_gone(log, offset, id)
+    }
+
     /// See `Acknowledged::excuse_from`.
     pub fn excuse_from(&mut self, flushed: Offset) {
         self.given.split_off(&flushed);
@@ -44,9 +56,8 @@ impl Vanished {
 
     /// A new leader's log.
     pub fn check(&self, log: &BTreeMap<Offset, RecordId>, log_start: Offset) -> Result<(), Violation> {
-        let is_gone = |offset: Offset, id: RecordId| {
-            log.get(&offset) != Some(&id) && !(self.compacts && may_be_gone(log, offset, id))
-        };
+        let is_gone =
+            |offset: Offset, id: RecordId| log.get(&offset) != Some(&id) && !self.may_be_gone(log, offset, id);
         let gone = self.given.range(log_start..).find(|(offset, id)| is_gone(**offset, **id));
         gone.map_or(Ok(()), |(offset, id)| Err(other(*offset, *id, log.get(offset))))
     }
