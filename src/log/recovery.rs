@@ -275,10 +275,15 @@ impl Loader<'_> {
             if let Some((position, why)) = checked.bad {
                 segment.truncate(position)?;
                 self.flush(&segment)?;
+                if *base < start.recovery_point {
+                    complete_indexes(&**self.disk, &segment)?;
+                }
                 return self.cut(with(segments, segment), checked.end, size - position, why, rest);
             }
             self.flush(&segment)?;
-            if next.is_some() || checked.lost {
+            // The last one, too, where the recovery point of a clean stop lies behind its beginning: once the next one begins there,
+            // this one counts as checked.
+            if next.is_some() || checked.lost || *base < start.recovery_point {
                 complete_indexes(&**self.disk, &segment)?;
             }
             segments.push(segment);
