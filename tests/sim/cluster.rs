@@ -298,7 +298,7 @@ impl Cluster {
         let bases: Vec<i64> = bases.iter().map(|base| base.0).collect();
         self.trace.note(format_args!("{}: has {start} to {log_end} in {bases:?}, high watermark {hw}", at + 1));
         let batches = contents::read_all(&running.log)?;
-        check_log(&self.nodes[at], &running.log, &batches)?;
+        check_log(&self.nodes[at], &running.log, &batches, self.deleted_below)?;
         self.nodes[at].check_view()?;
         oracle::log_start::check(&running.log, self.nodes[at].promised_start, self.deleted_below)?;
         self.register(at, is_clean)
@@ -414,7 +414,7 @@ impl Cluster {
         for node in &self.nodes {
             let log = &node.running.as_ref().expect("all run").log;
             let batches = contents::read_all(log)?;
-            check_log(node, log, &batches)?;
+            check_log(node, log, &batches, self.deleted_below)?;
             logs.push(batches);
         }
         // Each deletes for itself.
@@ -439,10 +439,15 @@ impl Cluster {
 }
 
 /// All that holds of any replica's log, whose batches these are.
-pub(super) fn check_log(node: &Node, log: &Log, batches: &[StoredBatch]) -> Result<(), Violation> {
+pub(super) fn check_log(
+    node: &Node,
+    log: &Log,
+    batches: &[StoredBatch],
+    deleted_below: Offset,
+) -> Result<(), Violation> {
     let compacts = log.config().compacts;
     oracle::order::check(batches, compacts)?;
-    oracle::duplicates::check(batches)?;
+    oracle::duplicates::check(batches, deleted_below)?;
     if !node.cut_compacted {
         oracle::producers::check(log, batches, compacts)?;
     }

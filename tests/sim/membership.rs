@@ -113,7 +113,7 @@ impl Cluster {
         let running = node.running.as_ref().expect("it was just told");
         let log_start = running.log.log_start();
         let batches = contents::read_all(&running.log)?;
-        check_log(node, &running.log, &batches)?;
+        check_log(node, &running.log, &batches, self.deleted_below)?;
         let log = by_offset(&batches);
         let node = &mut self.nodes[at];
         self.acknowledged.elected(node.id, node.power_lost.take(), &log, log_start)?;
