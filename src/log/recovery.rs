@@ -276,14 +276,15 @@ impl Loader<'_> {
                 segment.truncate(position)?;
                 self.flush(&segment)?;
                 if *base < start.recovery_point {
-                    complete_indexes(&**self.disk, &segment)?;
+                    settle_indexes(&segment)?;
                 }
                 return self.cut(with(segments, segment), checked.end, size - position, why, rest);
             }
             self.flush(&segment)?;
-            // The last one, too, where the recovery point of a clean stop lies behind its beginning: once the next one begins there,
-            // this one counts as checked.
-            if next.is_some() || checked.lost || *base < start.recovery_point {
+            if *base < start.recovery_point {
+                settle_indexes(&segment)?;
+            }
+            if next.is_some() || checked.lost {
                 complete_indexes(&**self.disk, &segment)?;
             }
             segments.push(segment);
@@ -578,6 +579,15 @@ fn next_intact(
             }
             found => return found,
         }
+    }
+}
+
+/// Makes the indexes of a segment durable as they are. It may be the last one, and the recovery point of a clean stop lie behind
+/// its beginning: once the next one begins there, it counts as checked. A full disk should not keep a broker from its start.
+fn settle_indexes(segment: &Segment) -> Result<(), LogError> {
+    match segment.settle().and_then(|()| segment.sync(true)) {
+        Err(error) if error.is_disk_full() => Ok(()),
+        settled => settled,
     }
 }
 
