@@ -419,7 +419,9 @@ impl Node {
             let scalars = Scalars { recovery_point, high_watermark, log_start: lowered.log_start, first_dirty };
             scalars.put(&mut batch, DIRECTORY_ID, id());
             let is_ahead = view.position.offset > to || view.position.offset < lowered.log_start;
-            if is_ahead {
+            // What is stored may be of a view that was given up since.
+            let found = View::load(store)?;
+            if is_ahead || found.is_some_and(|found| found.position.offset > to) {
                 View::delete(&mut batch);
             }
             store.write_synced(&batch)?;
