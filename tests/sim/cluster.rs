@@ -446,7 +446,7 @@ pub(super) fn check_log(
     deleted_below: Offset,
 ) -> Result<(), Violation> {
     let compacts = log.config().compacts;
-    oracle::order::check(batches, compacts)?;
+    oracle::order::check(batches, compacts, deleted_below)?;
     oracle::duplicates::check(batches, deleted_below)?;
     if !node.cut_compacted {
         oracle::producers::check(log, batches, compacts)?;

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use super::Violation;
-use crate::sim::contents::StoredBatch;
+use crate::{model::Offset, sim::contents::StoredBatch};
 
-pub fn check(batches: &[StoredBatch], compacts: bool) -> Result<(), Violation> {
+/// Nobody has deleted anything from `deleted_below` on. Before, a leader may have forgotten its producers with their records.
+pub fn check(batches: &[StoredBatch], compacts: bool, deleted_below: Offset) -> Result<(), Violation> {
     let violation = |what: String| Err(Violation::new("order", what));
     for pair in batches.windows(2) {
         let expected = pair[0].next_offset();
@@ -20,7 +21,7 @@ pub fn check(batches: &[StoredBatch], compacts: bool) -> Result<(), Violation> {
     }
     // Of each producer, the first number of its last batch.
     let mut sent: BTreeMap<u8, u32> = BTreeMap::new();
-    for batch in batches {
+    for batch in batches.iter().filter(|batch| batch.base_offset >= deleted_below) {
         let Some(first) = batch.records.first().map(|record| record.id) else {
             if compacts {
                 continue;
