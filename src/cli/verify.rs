@@ -72,7 +72,8 @@ fn run(args: Verify) -> Result<u8, Stop> {
             Circumstances { clean: true, .. } => "the last stop was clean",
             _ => "the last stop was not clean: the next start recovers",
         };
-        out.line(&format!("{}: {} partitions; {state}", data_dir.display(), partitions.len()))?;
+        let count = text::counted(partitions.len() as u64, "partition", "partitions");
+        out.line(&format!("{}: {count}; {state}", data_dir.display()))?;
     }
     let mut stopped = None;
     let started = Instant::now();
@@ -179,11 +180,11 @@ fn summary(out: &mut Out, tally: &Tally, damaged: u64, elapsed: Duration) -> Res
             };
             let notes = if tally.notes > 0 { format!(", {} notes", tally.notes) } else { String::new() };
             out.line(&format!(
-                "{verdict}{notes}: {} partitions, {} segments, {} batches, {} records, {} in {:.1} s ({:.0} MB/s)",
-                text::grouped(tally.partitions),
-                text::grouped(tally.segments),
-                text::grouped(tally.batches),
-                text::grouped(tally.records),
+                "{verdict}{notes}: {}, {}, {}, {}, {} in {:.1} s ({:.0} MB/s)",
+                text::counted(tally.partitions, "partition", "partitions"),
+                text::counted(tally.segments, "segment", "segments"),
+                text::counted(tally.batches, "batch", "batches"),
+                text::counted(tally.records, "record", "records"),
                 text::size(tally.bytes),
                 elapsed.as_secs_f64(),
                 rate / 1e6,
@@ -228,8 +229,11 @@ impl Progress {
         }
         self.told = Instant::now();
         let rate = tally.bytes as f64 / self.started.elapsed().as_secs_f64() / 1e6;
-        let line =
-            format!("{} partitions, {}, {rate:.0} MB/s", text::grouped(tally.partitions), text::size(tally.bytes));
+        let line = format!(
+            "{}, {}, {rate:.0} MB/s",
+            text::counted(tally.partitions, "partition", "partitions"),
+            text::size(tally.bytes)
+        );
         let (before, after) = if self.on_terminal { ("\r\x1b[K", "") } else { ("", "\n") };
         let _ = write!(io::stderr(), "{before}{line}{after}");
         self.shown = self.on_terminal;
