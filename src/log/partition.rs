@@ -610,7 +610,7 @@ impl Log {
     }
 
     /// Makes durable what of the folder is not: its leader epochs and the names of its files.
-    fn settle_folder(&self) -> Result<(), LogError> {
+    pub(super) fn settle_folder(&self) -> Result<(), LogError> {
         let deleted = self.deleted.lock();
         if *deleted {
             return Ok(());
@@ -701,11 +701,10 @@ impl Log {
         debug_assert!(base > appender.active.base);
         appender.active.settle()?;
         appender.producers.expire(now, config.producer_id_expiration_ms);
-        // Neither file is flushed here: a torn snapshot is told by its CRC, and a lost one costs a longer walk.
+        // It is not flushed here: a torn snapshot is told by its CRC, and a lost one costs a longer walk. The leader epochs are left to
+        // the next flush: a torn checkpoint would take the place of a good one.
         let path = files::segment_file(&self.dir, base, SNAPSHOT_SUFFIX);
         files::write_unflushed(&*self.disk, &path, &snapshot::encode(&appender.producers))?;
-        let text = self.epochs.read().to_checkpoint();
-        files::write_unflushed(&*self.disk, &self.dir.join(epochs::CHECKPOINT_FILE), text.as_bytes())?;
         self.epochs_dirty.store(true, Ordering::Release);
         self.begin_segment(appender, Vec::clone(&self.segments.load()), base, now)
     }

@@ -26,7 +26,7 @@ use tracing::error;
 use super::{
     compaction::complete_swaps,
     config::LogConfig,
-    epochs::{self, LeaderEpochs},
+    epochs::{self, EpochStart, LeaderEpochs},
     files::{self, INDEX_SUFFIX, LOG_SUFFIX, Listing, LogError, SNAPSHOT_SUFFIX, TIME_INDEX_SUFFIX, TXN_INDEX_SUFFIX},
     inspect::Scanner,
     producers::Producers,
@@ -126,6 +126,7 @@ pub(super) fn load(
         progress: bench.progress,
         buffer: &mut bench.buffer,
         epochs: LeaderEpochs::default(),
+        known: LeaderEpochs::default(),
         recovered: Recovered::default(),
         pace: IndexPace::default(),
         first_marker: None,
@@ -206,6 +207,8 @@ struct Loader<'a> {
     progress: &'a Progress,
     buffer: &'a mut [u8],
     epochs: LeaderEpochs,
+    /// As the checkpoint had them.
+    known: LeaderEpochs,
     recovered: Recovered,
     pace: IndexPace,
     /// The base of the first segment without its transaction index, which has markers to make it from.
@@ -228,6 +231,7 @@ impl Loader<'_> {
         let known = content.and_then(|content| LeaderEpochs::from_checkpoint(&String::from_utf8_lossy(&content)));
         let usable = known.is_some();
         self.epochs = known.unwrap_or_default();
+        self.known = self.epochs.clone();
         Ok(usable)
     }
 
@@ -398,7 +402,7 @@ impl Loader<'_> {
             if header.is_control() && recovery_point < Offset(i64::MAX) {
                 self.first_marker.get_or_insert(segment.base);
             }
-            note_epoch(&mut self.epochs, &header);
+            note_epoch(&mut self.epochs, &header, &self.known, end);
             end = Offset(header.next_offset());
         }
     }
@@ -414,7 +418,7 @@ impl Loader<'_> {
             while let Some((_, header)) = next_intact(&**self.disk, segment, &mut batches)?
                 && header.base_offset < first.start.0
             {
-                note_epoch(&mut self.epochs, &header);
+                note_epoch(&mut self.epochs, &header, &LeaderEpochs::default(), Offset(header.base_offset));
             }
         }
         for entry in known.entries() {
@@ -428,7 +432,7 @@ impl Loader<'_> {
         for segment in segments {
             let mut batches = Batches::new(segment, 0, segment.size(), self.buffer);
             while let Some((_, header)) = next_intact(&**self.disk, segment, &mut batches)? {
-                note_epoch(&mut self.epochs, &header);
+                note_epoch(&mut self.epochs, &header, &LeaderEpochs::default(), Offset(header.base_offset));
             }
         }
         Ok(())
@@ -602,9 +606,19 @@ fn complete_indexes(disk: &dyn Disk, segment: &Segment) -> Result<(), LogError> 
     }
 }
 
-/// A batch's leader epoch, where it is newer than what is known.
-fn note_epoch(epochs: &mut LeaderEpochs, header: &BatchHeader) {
-    let epoch = LeaderEpoch(header.partition_leader_epoch);
+/// A batch's leader epoch, where it is newer than what is noted. Compaction may have taken the first batches of an epoch, or all:
+/// of the hole that begins at `hole` and ends with this batch, the checkpoint knows more. A later beginning would tell a
+/// follower that its own records there, which no leader ever committed, were those of the epoch before.
+fn note_epoch(epochs: &mut LeaderEpochs, header: &BatchHeader, checkpoint: &LeaderEpochs, hole: Offset) {
+    let (epoch, base) = (LeaderEpoch(header.partition_leader_epoch), Offset(header.base_offset));
+    let latest = epochs.latest().map_or(LeaderEpoch::NONE, |latest| latest.epoch);
+    // Where nothing is noted, the epoch may have begun before all that is left.
+    let from = if latest == LeaderEpoch::NONE { Offset::ZERO } else { hole };
+    let is_told =
+        |entry: &&EpochStart| entry.epoch > latest && entry.epoch <= epoch && (from..=base).contains(&entry.start);
+    for entry in checkpoint.entries().iter().filter(is_told) {
+        epochs.assign(entry.epoch, entry.start);
+    }
     if epochs.latest().is_none_or(|latest| latest.epoch < epoch) {
         epochs.assign(epoch, Offset(header.base_offset));
     }

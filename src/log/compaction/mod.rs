@@ -161,6 +161,8 @@ impl Log {
             done: Compacted { first_dirty: range.first_dirty, ..Compacted::default() },
         };
         pass.pace.step(0)?;
+        // Of what goes, only the checkpoint knows the leader epochs.
+        self.settle_folder()?;
         let done = pass.run(range, map);
         map.reset([0; 2]);
         done

@@ -627,8 +627,13 @@ fn a_pass_that_is_broken_off_anywhere_loses_nothing() {
 fn planted_mistakes_of_compaction_are_found() {
     for fault in [Fault::SkipCleanedSync, Fault::SkipSwapDecision, Fault::CompactUnflushed] {
         let lives = (0..80).flat_map(|changes| (0..12).map(move |seed| (changes, seed)));
-        let found =
-            plant(fault, || lives.into_iter().find_map(|(changes, seed)| broken_off_after(changes, seed, true).err()));
+        let found = plant(fault, || {
+            lives.into_iter().find_map(|(changes, seed)| {
+                // A log that cannot be read is found, too.
+                let life = std::panic::catch_unwind(|| broken_off_after(changes, seed, true));
+                life.unwrap_or_else(|_| Err("a panic".to_owned())).err()
+            })
+        });
         println!("{fault:?}: {found:?}");
         assert!(found.is_some(), "{fault:?} goes unnoticed");
     }
