@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use super::{
     cluster::Cluster,
     contents,
+    mishap::{Death, Mishap},
     node::{Failed, Node, Running},
     oracle::{Violation, compaction::Pass},
     random::Random,
@@ -85,6 +86,11 @@ impl Cluster {
     pub(super) fn compact(&mut self, at: usize) -> Result<(), Violation> {
         if !self.can_read(at) {
             return Ok(());
+        }
+        if self.plan.power_losses && self.random.one_in(4) {
+            // Its steps are many, and each is to be the last one now and then.
+            let mishap = Mishap::Die(Death::PowerLost, self.random.below(40));
+            self.nodes[at].arm(mishap, &mut self.random);
         }
         let mut random = Random::new(self.random.next());
         let result = self.nodes[at].compact(self.now, &mut random);

@@ -62,7 +62,7 @@ fn a_snapshot_that_is_taken_too_late() {
 
 #[test]
 fn segments_that_go_before_the_log_start_is_stored() {
-    is_found(Fault::StoreLogStartTooLate, &["log_start", "order"]);
+    is_found(Fault::StoreLogStartTooLate, &["log_start", "order", "recovery"]);
 }
 
 #[test]

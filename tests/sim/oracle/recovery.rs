@@ -14,8 +14,6 @@ pub struct Recovered {
     log_start: Offset,
     log_end: Offset,
     batches: Vec<StoredBatch>,
-    /// Not of a log that is compacted: where an epoch began is known from the checkpoint alone once its first batches are gone, and
-    /// a recovery that has less of the checkpoint finds its first batch that is left.
     epoch_ends: Vec<Option<(LeaderEpoch, Offset)>>,
     producers: producers::State,
 }
@@ -26,7 +24,7 @@ impl Recovered {
             log_start: log.log_start(),
             log_end: log.log_end(),
             batches: contents::read_all(log)?,
-            epoch_ends: epochs_of_interest(log, epochs).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect(),
+            epoch_ends: (0..=epochs.0).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect(),
             producers: producers::known(&log.producers()),
         })
     }
@@ -51,9 +49,4 @@ impl Recovered {
         let Recovered { log_start, log_end, batches, epoch_ends, producers } = self;
         format!("{log_start}..{log_end}, {} batches, epochs {epoch_ends:?}, producers {producers:?}", batches.len())
     }
-}
-
-fn epochs_of_interest(log: &Log, epochs: LeaderEpoch) -> impl Iterator<Item = i32> {
-    let is_known = !log.config().compacts;
-    (0..=epochs.0).filter(move |_| is_known)
 }
