@@ -126,6 +126,7 @@ pub(super) fn load(
         progress: bench.progress,
         buffer: &mut bench.buffer,
         epochs: LeaderEpochs::default(),
+        compacts: config.compacts,
         known: LeaderEpochs::default(),
         recovered: Recovered::default(),
         pace: IndexPace::default(),
@@ -207,6 +208,8 @@ struct Loader<'a> {
     progress: &'a Progress,
     buffer: &'a mut [u8],
     epochs: LeaderEpochs,
+    /// The log is compacted.
+    compacts: bool,
     /// As the checkpoint had them.
     known: LeaderEpochs,
     recovered: Recovered,
@@ -344,9 +347,13 @@ impl Loader<'_> {
         let durable = [Some(recovery_point), next_base, known_end].into_iter().flatten().min().unwrap_or(end);
         loop {
             let found = match batches.next() {
-                // A batch ended there when it was noted, and the newest segment has no holes from compaction since.
+                // A batch ended there when it was noted. (Not so where compaction has put one in the place of others since. It leaves
+                // the newest segment alone, but a cut or a power loss may make any the newest.)
                 Ok(Some((position, header)))
-                    if next_base.is_none() && end < recovery_point && header.next_offset() > recovery_point.0 =>
+                    if !self.compacts
+                        && next_base.is_none()
+                        && end < recovery_point
+                        && header.next_offset() > recovery_point.0 =>
                 {
                     let why = format!("offset {} is beyond the recovery point {recovery_point}", header.last_offset());
                     Err((position, why))
