@@ -38,10 +38,10 @@ def lines(result):
         if row["section"] != section:
             section = row["section"]
             yield section, None
-        cells = [f"{row['name']}, {row['unit']}"]
+        cells = [f"{row['name']}, {row['unit']}" if row["unit"] else row["name"]]
         for target in shown:
             cells += spread(row["values"].get(target, []), row["digits"])
-        yield None, cells + [ratio(row, "kafka"), ratio(row, "floor")]
+        yield None, cells + [ratio(row, other) for other in shown if other != "felice"]
 
 
 def shown_targets(result):
@@ -53,7 +53,7 @@ def table(result):
     head = [""]
     for target in shown:
         head += [TITLES[target], "from–to"]
-    head += ["/ Kafka", "/ floor"]
+    head += [f"/ {TITLES[target]}" for target in shown if target != "felice"]
     every = list(lines(result))
     widths = [max(len(cells[i]) for cells in [head, *(c for _, c in every if c)]) for i in range(len(head))]
     pad = lambda cells: "  ".join(c.ljust(w) if i == 0 else c.rjust(w) for i, (c, w) in enumerate(zip(cells, widths)))
@@ -87,11 +87,12 @@ def markdown(result):
     for section, cells in lines(result):
         if section:
             out += ["", f"**{section}**", ""]
-            out.append("| | " + " | ".join(titles + ["Felice / Kafka", "Felice / floor"]) + " |")
-            out.append("|---|" + "---:|" * (len(titles) + 2))
+            ratios = [f"Felice / {title}" for title in titles if title != "Felice"]
+            out.append("| | " + " | ".join(titles + ratios) + " |")
+            out.append("|---|" + "---:|" * len(titles + ratios))
             continue
         told = [f"{cells[i]} ({cells[i + 1]})" if cells[i + 1] else cells[i] for i in range(1, 1 + 2 * len(shown), 2)]
-        out.append("| " + " | ".join([cells[0], *told, *cells[-2:]]) + " |")
+        out.append("| " + " | ".join([cells[0], *told, *cells[1 + 2 * len(shown) :]]) + " |")
     if result["notes"]:
         out += ["", *(f"- {note}" for note in result["notes"])]
     return "\n".join([*out, "", END])
