@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    ConfigError, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig, listeners,
+    ConfigError, GroupSettings, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig, listeners,
     setting::{Value, split_list},
     topic::{self, Described, DescribedSynonym, Source},
 };
@@ -59,7 +59,10 @@ pub struct BrokerConfig {
     /// `num.recovery.threads.per.data.dir`.
     pub recovery_threads: usize,
 
-    /// What was set, from which topics take their defaults and `DescribeConfigs` its answers.
+    /// The group coordinator's.
+    pub groups: GroupSettings,
+
+    /// What was set, from which topics and groups take their defaults and `DescribeConfigs` its answers.
     pub settings: Settings,
 }
 
@@ -121,6 +124,10 @@ impl BrokerConfig {
         for (name, told) in log_rules(&read) {
             keep(Err(read.problem(name, ConfigError::Rule(told))));
         }
+        let groups = GroupSettings::new(&read).unwrap_or_else(|problems| {
+            problems.into_iter().for_each(|problem| keep(Err(problem)));
+            GroupSettings::default()
+        });
         let listeners = listeners::listeners(&settings, listen).unwrap_or_else(|problem| {
             keep(Err(problem));
             Vec::new()
@@ -164,6 +171,7 @@ impl BrokerConfig {
             scrub_bytes_per_second: u64::try_from(read.long("log.scrub.io.max.bytes.per.second")).unwrap_or(1),
             min_free_bytes: u64::try_from(read.long("log.dir.min.free.bytes")).ok(),
             recovery_threads: read.size("num.recovery.threads.per.data.dir"),
+            groups,
             settings,
         })
     }
@@ -220,25 +228,25 @@ fn log_rules(read: &Read<'_>) -> Vec<(&'static str, String)> {
 }
 
 /// Reads settings whose type the table gives.
-struct Read<'a>(&'a Settings);
+pub(super) struct Read<'a>(pub &'a Settings);
 
 impl Read<'_> {
-    fn value(&self, name: &str) -> Value {
+    pub(super) fn value(&self, name: &str) -> Value {
         self.0.effective(name).unwrap_or_else(|| unreachable!("{name} has a default in the table"))
     }
 
-    fn bool(&self, name: &str) -> bool {
+    pub(super) fn bool(&self, name: &str) -> bool {
         self.value(name) == Value::Bool(true)
     }
 
-    fn int(&self, name: &str) -> i32 {
+    pub(super) fn int(&self, name: &str) -> i32 {
         match self.value(name) {
             Value::Int(value) => value,
             other => unreachable!("{name} is an INT in the table, not {other:?}"),
         }
     }
 
-    fn long(&self, name: &str) -> i64 {
+    pub(super) fn long(&self, name: &str) -> i64 {
         match self.value(name) {
             Value::Long(value) => value,
             other => unreachable!("{name} is a LONG in the table, not {other:?}"),
@@ -249,7 +257,7 @@ impl Read<'_> {
         self.value(name).to_text().parse().unwrap_or_else(|_| unreachable!("{name} is a DOUBLE in the table"))
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         match self.value(name) {
             Value::List(values) => values,
             other => unreachable!("{name} is a LIST in the table, not {other:?}"),
@@ -257,7 +265,7 @@ impl Read<'_> {
     }
 
     /// An INT whose valid values are not negative.
-    fn size(&self, name: &str) -> usize {
+    pub(super) fn size(&self, name: &str) -> usize {
         usize::try_from(self.int(name)).unwrap_or_default()
     }
 
@@ -265,7 +273,7 @@ impl Read<'_> {
         Duration::from_millis(self.size(name) as u64)
     }
 
-    fn problem(&self, name: &str, error: ConfigError) -> Problem {
+    pub(super) fn problem(&self, name: &str, error: ConfigError) -> Problem {
         Problem { origin: self.0.origin(name), error }
     }
 

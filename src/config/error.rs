@@ -8,6 +8,10 @@ pub enum ConfigError {
     #[error("Unknown topic config name: {0}")]
     UnknownTopicSetting(String),
 
+    /// No group has such a setting, in Kafka either.
+    #[error("Unknown group config name: {0}")]
+    UnknownGroupSetting(String),
+
     /// No broker has such a setting.
     #[error("unknown setting {name}{}", did_you_mean(.nearest))]
     Unknown { name: String, nearest: Option<&'static str> },

@@ -6,6 +6,8 @@
 mod banner;
 mod broker;
 mod error;
+pub mod group;
+mod groups;
 mod listeners;
 mod setting;
 mod settings;
@@ -18,6 +20,11 @@ pub use self::{
     banner::{banner, warning},
     broker::{BrokerConfig, CleanerConfig, describe_broker},
     error::ConfigError,
+    group::GroupConfig,
+    groups::{
+        ASSIGNORS, ClassicSettings, ConsumerSettings, GroupSettings, MigrationPolicy, OffsetSettings,
+        OffsetsTopicSettings,
+    },
     listeners::{Advertised, Bind, Host, ListenerConfig, PLAINTEXT},
     setting::{Setting, Type, Valid, Value},
     settings::{Layers, Origin, Problem, Settings},
@@ -85,7 +92,8 @@ mod tests {
     #[test]
     fn the_table_agrees_with_kafka() {
         let facts = include_str!("kafka-4.3.tsv");
-        let ours_by_choice = ["log.dir", "listeners", "node.id", "process.roles"];
+        let ours_by_choice =
+            ["group.coordinator.rebalance.protocols", "log.dir", "listeners", "node.id", "process.roles"];
         for fact in facts.lines().filter(|line| !line.starts_with('#')) {
             let [scope, name, ty, default, valid, changes] = fact.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("{fact}");
@@ -101,7 +109,12 @@ mod tests {
                     Err(ConfigError::NotYet { .. }) => continue,
                     Err(error) => panic!("{error}"),
                 },
-                _ => continue,
+                "group" => match group::setting(name) {
+                    Ok(setting) => setting,
+                    Err(ConfigError::NotYet { .. }) => continue,
+                    Err(error) => panic!("{error}"),
+                },
+                _ => panic!("{fact}"),
             };
             assert_eq!(format!("{:?}", setting.ty).to_uppercase(), ty, "{name}");
             assert_eq!(setting.dynamic, changes == "dynamic", "{name}");
@@ -116,10 +129,13 @@ mod tests {
                 }
                 Valid::BetweenOrMinusOne(min, max) => assert_eq!(valid, format!("[{min},...,{max}] or -1"), "{name}"),
                 Valid::OneOf(known) => assert_eq!(valid, format!("[{}]", known.join(", ")), "{name}"),
+                Valid::OneOfAnyCase(known) => {
+                    assert_eq!(valid, format!("(case insensitive) [{}]", known.join(", ")), "{name}");
+                }
                 _ => {}
             }
             if !ours_by_choice.contains(&name) {
-                let default = default.trim_start_matches('[').trim_end_matches(']');
+                let default = default.trim_start_matches('[').trim_end_matches(']').replace(", ", ",");
                 assert_eq!(setting.default.unwrap_or("null"), default, "{name}");
             }
         }

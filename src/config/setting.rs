@@ -66,6 +66,8 @@ pub enum Valid {
     /// A DOUBLE from 0 to 1.
     Ratio,
     OneOf(&'static [&'static str]),
+    /// One of these, in capitals or small letters.
+    OneOfAnyCase(&'static [&'static str]),
     /// For lists: each element is one of these, none twice.
     SubsetOf(&'static [&'static str]),
     /// Kafka knows more values than Felice does so far: `only` is the one that is obeyed.
@@ -154,6 +156,12 @@ impl Setting {
                 _ => Ok(()),
             },
             (Valid::OneOf(known), Value::Text(text)) => self.check_known(text, known),
+            (Valid::OneOfAnyCase(known), Value::Text(text)) => {
+                if known.iter().any(|known| known.eq_ignore_ascii_case(text)) {
+                    return Ok(());
+                }
+                Err(self.invalid(text, format!("String must be one of (case insensitive): {}", known.join(", "))))
+            }
             (Valid::SubsetOf(known), Value::List(elements)) => self.check_elements(elements, known),
             (Valid::OnlyYet { only, known }, value) => {
                 match value {
@@ -240,6 +248,7 @@ mod tests {
     fn text_becomes_values_as_in_kafka() {
         let level = Valid::BetweenOrMinusOne(1, 9);
         let names = Valid::OneOf(&["a", "b"]);
+        let any_case = Valid::OneOfAnyCase(&["A", "B"]);
         let subset = Valid::SubsetOf(&["a", "b"]);
         let only = Valid::OnlyYet { only: "a", known: &["a", "b"] };
         // (type, valid values, text, value as Kafka shows it)
@@ -253,6 +262,7 @@ mod tests {
             (Type::Int, level, "-1", "-1"),
             (Type::Int, level, "9", "9"),
             (Type::String, names, " b ", "b"),
+            (Type::String, any_case, "a", "a"),
             (Type::List, subset, " a ,b", "a,b"),
             (Type::List, subset, "  ", ""),
             (Type::List, only, "a", "a"),
@@ -293,6 +303,12 @@ mod tests {
                 "Invalid value 0 for configuration x: Value must be between 1 and 9 or equal to -1",
             ),
             (Type::String, names, "A", "Invalid value A for configuration x: String must be one of: a, b"),
+            (
+                Type::String,
+                any_case,
+                "c",
+                "Invalid value c for configuration x: String must be one of (case insensitive): A, B",
+            ),
             (Type::List, subset, "a,a", "Configuration 'x' values must not be duplicated."),
             (Type::List, subset, "a,,b", "Invalid value  for configuration x: String must be one of: a, b"),
             (Type::List, only, "b", "x=b is not supported yet; only x=a is"),

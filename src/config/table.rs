@@ -6,7 +6,7 @@ use super::{
     setting::{
         Setting,
         Type::{self, Boolean, Double, Int, List, Long},
-        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, OnlyYet, Ratio, SubsetOf},
+        Valid::{self, Any, AtLeast, Between, BetweenOrMinusOne, OneOf, OneOfAnyCase, OnlyYet, Ratio, SubsetOf},
     },
 };
 
@@ -94,6 +94,9 @@ pub(super) const MAX_LONG: Option<&str> = Some("9223372036854775807");
 pub(super) const CODECS: &[&str] = &["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"];
 pub(super) const TIMESTAMP_TYPES: &[&str] = &["CreateTime", "LogAppendTime"];
 pub(super) const CLEANUP_POLICIES: Valid = SubsetOf(&["compact", "delete"]);
+/// In the order in which Kafka names them.
+const REBALANCE_PROTOCOLS: &[&str] = &["consumer", "classic", "share", "streams"];
+const MIGRATION_POLICIES: &[&str] = &["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"];
 pub(super) const NEVER: Valid = OnlyYet { only: "false", known: &[] };
 
 #[rustfmt::skip]
@@ -247,6 +250,69 @@ pub static OBEYED: &[Setting] = &[
         "An idempotent producer that has not written for this long is forgotten."),
     fixed("producer.id.expiration.check.interval.ms", Int, Some("600000"), AtLeast(1),
         "How often idempotent producers are looked through for expired ones."),
+
+    // Consumer groups: the coordinator.
+    fixed("group.coordinator.rebalance.protocols", List, Some("classic,consumer"), SubsetOf(REBALANCE_PROTOCOLS),
+        "The protocols by which members of a group may share partitions; classic is always one. Kafka has streams too, which is not supported yet."),
+    fixed("group.coordinator.append.linger.ms", Int, Some("-1"), AtLeast(-1),
+        "How long the coordinator waits for more to write with one append; -1: as long as the append before it takes."),
+    fixed("offsets.commit.timeout.ms", Int, Some("5000"), AtLeast(1),
+        "How long an offset commit may wait until it is replicated."),
+    fixed("offsets.load.buffer.size", Int, Some("5242880"), AtLeast(1),
+        "Bytes of __consumer_offsets that are read at once when groups are loaded."),
+    fixed("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1),
+        "Partitions of __consumer_offsets when it is created; not to be changed later."),
+    fixed("offsets.topic.replication.factor", Type::Short, Some("3"), AtLeast(1),
+        "Copies of each partition of __consumer_offsets; where there are fewer brokers, one on each."),
+    fixed("offsets.topic.segment.bytes", Int, Some("104857600"), AtLeast(1),
+        "Size at which a segment of __consumer_offsets is closed; small ones are compacted and loaded sooner."),
+    fixed("offsets.topic.compression.codec", Int, Some("0"), Any,
+        "The codec of the batches in __consumer_offsets: 0 none, 1 gzip, 2 snappy, 3 lz4, 4 zstd."),
+    fixed("offset.metadata.max.bytes", Int, Some("4096"), Any,
+        "The most bytes of metadata that may be committed with an offset."),
+    fixed("offsets.retention.minutes", Int, Some("10080"), AtLeast(1),
+        "How long committed offsets are kept once their group is empty, or, of a consumer without a group, after the commit."),
+    fixed("offsets.retention.check.interval.ms", Long, Some("600000"), AtLeast(1),
+        "How often groups are looked through for expired offsets."),
+
+    // Groups of the classic protocol.
+    fixed("group.min.session.timeout.ms", Int, Some("6000"), Any,
+        "The shortest session timeout that a member may ask for."),
+    fixed("group.max.session.timeout.ms", Int, Some("1800000"), Any,
+        "The longest session timeout that a member may ask for."),
+    fixed("group.initial.rebalance.delay.ms", Int, Some("3000"), Any,
+        "How long an empty group waits for more members after its first one, before it shares out partitions."),
+    fixed("group.max.size", Int, MAX_INT, AtLeast(1),
+        "The most members of a group of the classic protocol."),
+
+    // Groups of the consumer protocol (KIP-848). Some are the defaults of settings of single groups, which `group` names.
+    fixed("group.consumer.session.timeout.ms", Int, Some("45000"), AtLeast(1),
+        "After this long without a heartbeat a member is removed from its group."),
+    fixed("group.consumer.min.session.timeout.ms", Int, Some("45000"), AtLeast(1),
+        "The shortest session timeout that a group may be given."),
+    fixed("group.consumer.max.session.timeout.ms", Int, Some("60000"), AtLeast(1),
+        "The longest session timeout that a group may be given."),
+    fixed("group.consumer.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1),
+        "How often members are told to send a heartbeat."),
+    fixed("group.consumer.min.heartbeat.interval.ms", Int, Some("5000"), AtLeast(1),
+        "The shortest heartbeat interval that a group may be given."),
+    fixed("group.consumer.max.heartbeat.interval.ms", Int, Some("15000"), AtLeast(1),
+        "The longest heartbeat interval that a group may be given."),
+    fixed("group.consumer.max.size", Int, MAX_INT, AtLeast(1),
+        "The most members of a group of the consumer protocol."),
+    fixed("group.consumer.assignors", List, Some("uniform,range"), Any,
+        "The assignors that members may ask for, by name; the first one is for members that ask for none."),
+    fixed("group.consumer.migration.policy", Type::String, Some("bidirectional"), OneOfAnyCase(MIGRATION_POLICIES),
+        "Whether a group with members may go from the classic protocol to the consumer protocol (upgrade), back (downgrade), both ways \
+         (bidirectional) or neither (disabled)."),
+    dynamic("group.consumer.assignment.interval.ms", Int, Some("1000"), AtLeast(0),
+        "The least time between two assignments of a group."),
+    fixed("group.consumer.min.assignment.interval.ms", Int, Some("0"), AtLeast(0),
+        "The shortest assignment interval that a group may be given."),
+    fixed("group.consumer.max.assignment.interval.ms", Int, Some("15000"), AtLeast(0),
+        "The longest assignment interval that a group may be given."),
+    fixed("group.consumer.regex.refresh.interval.ms", Int, Some("600000"), AtLeast(10_000),
+        "How often the topics that match a group's regular expressions are looked up even though no topic came or went."),
 ];
 
 /// Names that share a reason or a feature.
@@ -265,6 +331,9 @@ static NO_MEANING_HERE: &[Group] = &[
         "share.coordinator.threads",
     ] },
     Group { about: "requests in memory are bounded by queued.max.request.bytes", names: &["queued.max.requests"] },
+    Group { about: "records of groups are encoded into the batch that is appended, without a buffer to keep", names: &[
+        "group.coordinator.cached.buffer.max.bytes",
+    ] },
     Group { about: "the kernel sizes socket buffers and queues by itself", names: &[
         "replica.socket.receive.buffer.bytes", "socket.listen.backlog.size", "socket.receive.buffer.bytes", "socket.send.buffer.bytes",
     ] },
@@ -331,17 +400,6 @@ static NOT_YET: &[Group] = &[
     Group { about: "quotas", names: &[
         "controller.quota.window.num", "controller.quota.window.size.seconds", "max.connection.creation.rate", "quota.window.num",
         "quota.window.size.seconds", "replication.quota.window.num", "replication.quota.window.size.seconds",
-    ] },
-    Group { about: "consumer groups", names: &[
-        "group.consumer.assignment.interval.ms", "group.consumer.assignors", "group.consumer.heartbeat.interval.ms",
-        "group.consumer.max.assignment.interval.ms", "group.consumer.max.heartbeat.interval.ms", "group.consumer.max.session.timeout.ms",
-        "group.consumer.max.size", "group.consumer.migration.policy", "group.consumer.min.assignment.interval.ms",
-        "group.consumer.min.heartbeat.interval.ms", "group.consumer.min.session.timeout.ms", "group.consumer.session.timeout.ms",
-        "group.coordinator.append.linger.ms", "group.coordinator.cached.buffer.max.bytes", "group.coordinator.rebalance.protocols",
-        "group.initial.rebalance.delay.ms", "group.max.session.timeout.ms", "group.max.size", "group.min.session.timeout.ms",
-        "offset.metadata.max.bytes", "offsets.commit.timeout.ms", "offsets.load.buffer.size", "offsets.retention.check.interval.ms",
-        "offsets.retention.minutes", "offsets.topic.compression.codec", "offsets.topic.num.partitions", "offsets.topic.replication.factor",
-        "offsets.topic.segment.bytes",
     ] },
     Group { about: "streams groups", names: &[
         "group.streams.assignment.interval.ms", "group.streams.heartbeat.interval.ms", "group.streams.initial.rebalance.delay.ms",

@@ -249,6 +249,8 @@ pub enum Source {
     /// The broker's properties file or command line (`STATIC_BROKER_CONFIG`).
     StaticBroker = 4,
     Default = 5,
+    /// The group's own setting (`DYNAMIC_GROUP_CONFIG`).
+    Group = 8,
 }
 
 /// One setting as `DescribeConfigs` tells it. None is sensitive; those of topics can be changed, a broker's cannot.
