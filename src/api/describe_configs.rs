@@ -2,7 +2,7 @@
 //!
 //! - v0: whether a value is the default. v1: its source instead, and synonyms (KIP-226). v3: type and documentation (KIP-569). v4: flexible.
 //!
-//! Topics, and this broker's own settings (read-only: they are set in its properties file). Kafka lists every setting that
+//! Topics, groups (KIP-848), and this broker's own settings (read-only: they are set in its properties file). Kafka lists every setting that
 //! it has; we list those that we obey.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -18,7 +18,7 @@ use felice_protocol::{
 use super::{Answer, Context, Services, refusal};
 use crate::{
     config::{
-        self,
+        self, group,
         topic::{self, Described, Source},
     },
     controller::validate_topic_name,
@@ -26,6 +26,7 @@ use crate::{
 
 pub const TOPIC: i8 = 2;
 pub const BROKER: i8 = 4;
+pub const GROUP: i8 = 32;
 
 type Refused = (ErrorCode, String);
 
@@ -64,6 +65,7 @@ fn describe(services: &Services, version: i16, request: DescribeConfigsRequest) 
                     "The answer would be too large; ask for fewer resources at a time.".to_owned(),
                 )),
                 TOPIC => describe_topic(services, &resource.resource_name),
+                GROUP => describe_group(services, &resource.resource_name),
                 BROKER => broker(services, &resource.resource_name),
                 other => Err((ErrorCode::InvalidRequest, format!("Unsupported resource type: {other}"))),
             };
@@ -96,6 +98,15 @@ fn describe_topic(services: &Services, name: &str) -> Result<(Vec<Described>, bo
     let overrides: BTreeMap<String, String> =
         topic.configs().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     Ok((topic::describe(&services.config.settings, &overrides), false))
+}
+
+/// A group that does not exist has settings all the same.
+fn describe_group(services: &Services, group: &str) -> Result<(Vec<Described>, bool), Refused> {
+    if group.is_empty() {
+        return Err((ErrorCode::InvalidRequest, "Group name must not be empty".to_owned()));
+    }
+    let own = services.quorum.image().group_config(group);
+    Ok((group::describe(&services.config.settings, &own), false))
 }
 
 fn broker(services: &Services, name: &str) -> Result<(Vec<Described>, bool), Refused> {

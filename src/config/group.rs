@@ -161,8 +161,8 @@ pub fn describe(broker: &Settings, own: &Overrides) -> Vec<Described> {
     let describe = |row: &'static GroupSetting| {
         let name = row.setting.name;
         let mut synonyms = Vec::new();
-        if let Some(value) = own.get(name) {
-            synonyms.push(DescribedSynonym { name, value: value.clone(), source: Source::Group });
+        if let Some(value) = row.own(own) {
+            synonyms.push(DescribedSynonym { name, value: value.to_string(), source: Source::Group });
         }
         if let Some(value) = broker.given(row.of_broker) {
             let (name, value) = (row.of_broker, value.to_text());

@@ -172,14 +172,6 @@ fn check_compaction_lags(of: &Lookup<'_>) -> Result<(), ConfigError> {
     Err(ConfigError::Rule(rule))
 }
 
-/// Whether the setting is a list, which `IncrementalAlterConfigs` may append to and subtract from.
-///
-/// # Errors
-/// As [`setting`].
-pub fn is_list(name: &str) -> Result<bool, ConfigError> {
-    Ok(setting(name)?.ty == Type::List)
-}
-
 /// What holds for a topic. Times are in milliseconds and sizes in bytes, as in Kafka; `i64::MAX` stands for "never".
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {

@@ -17,20 +17,24 @@ use crate::{
 pub(super) fn initialize_cluster(image: &Image, command: &InitializeCluster) -> Decision {
     let (records, result) = match image.cluster_id() {
         None => {
-            let features = command.features.iter().map(|(name, level)| {
-                Record::from(FeatureLevelRecord {
-                    name: name.clone(),
-                    feature_level: *level,
-                    ..FeatureLevelRecord::default()
-                })
-            });
             let cluster = ClusterRecord { cluster_id: command.cluster_id.clone(), ..ClusterRecord::default() };
+            let features = features_to_begin(image, command);
             (std::iter::once(cluster.into()).chain(features).collect(), Ok(ClusterInitialized { first: true }))
         }
-        Some(id) if id == command.cluster_id => (vec![], Ok(ClusterInitialized { first: false })),
+        Some(id) if id == command.cluster_id => {
+            (features_to_begin(image, command).collect(), Ok(ClusterInitialized { first: false }))
+        }
         Some(_) => (vec![], Err(wrong_cluster(image, &command.cluster_id))),
     };
     Decision { records, reply: Reply::InitializeCluster(result) }
+}
+
+/// The features that have no level yet. A cluster that is older than a feature gets it too: nobody has turned it off, since so
+/// far levels are not changed otherwise.
+fn features_to_begin(image: &Image, command: &InitializeCluster) -> impl Iterator<Item = Record> {
+    command.features.iter().filter(|(name, _)| image.feature_level(name) == 0).map(|(name, level)| {
+        FeatureLevelRecord { name: name.clone(), feature_level: *level, ..FeatureLevelRecord::default() }.into()
+    })
 }
 
 /// A broker registers. How many records that makes is bounded by the number of its partitions alone.
@@ -217,6 +221,14 @@ mod tests {
         assert_eq!(initialize(&mut image, &command), Ok(ClusterInitialized { first: true }));
         assert_eq!((image.cluster_id(), image.feature_level("metadata.version")), (Some("one"), 1));
         assert_eq!(initialize(&mut image, &command), Ok(ClusterInitialized { first: false }));
+        let with_groups = InitializeCluster {
+            features: [("group.version".to_owned(), 1), ("metadata.version".to_owned(), 2)].into(),
+            ..command.clone()
+        };
+        assert_eq!(initialize(&mut image, &with_groups), Ok(ClusterInitialized { first: false }));
+        let levels: Vec<_> = image.features().collect();
+        assert_eq!(levels, [("group.version", 1), ("metadata.version", 1)], "a new feature begins, an old one stays");
+        assert_eq!(initialize_cluster(&image, &with_groups).records, [], "asked again it changes nothing");
         let other = InitializeCluster { cluster_id: "two".to_owned(), ..command };
         let refused = initialize(&mut image, &other).unwrap_err();
         assert_eq!(refused.to_string(), "Expected cluster ID one, but got cluster ID two");

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
+    config::ConsumerSettings,
     metadata::Listener,
     model::{NodeId, ProducerId, TopicId, Uuid},
 };
@@ -15,6 +16,7 @@ pub enum Command {
     DeleteTopics(DeleteTopics),
     CreatePartitions(CreatePartitions),
     AlterConfigs(AlterConfigs),
+    AlterGroupConfigs(AlterGroupConfigs),
     AllocateProducerIds(AllocateProducerIds),
 }
 
@@ -30,10 +32,12 @@ pub enum Reply {
     CreatePartitions(Vec<(String, Result<(), Refusal>)>),
     /// By topic name; one that came twice has two results.
     AlterConfigs(Vec<(String, Result<(), Refusal>)>),
+    /// By group id; one that came twice has two results.
+    AlterGroupConfigs(Vec<(String, Result<(), Refusal>)>),
     AllocateProducerIds(Result<ProducerIdBlock, Refusal>),
 }
 
-/// Gives an empty cluster its id and finalizes its first feature levels. Asked again it changes nothing.
+/// Gives an empty cluster its id, and finalizes the levels of features that have none yet. Asked again it changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InitializeCluster {
     pub cluster_id: String,
@@ -158,6 +162,25 @@ pub struct AlterConfigs {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TopicConfigChanges {
     pub topic: String,
+    pub changes: Vec<ConfigChange>,
+    /// Settings that no change names go back to their defaults: the old AlterConfigs.
+    pub replaces_all: bool,
+}
+
+/// IncrementalAlterConfigs and AlterConfigs for groups.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlterGroupConfigs {
+    pub groups: Vec<GroupConfigChanges>,
+    /// What the broker's own settings say of groups: their bounds and defaults.
+    pub broker: ConsumerSettings,
+    /// Check and answer as if, and change nothing.
+    pub validate_only: bool,
+}
+
+/// The group need not exist.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupConfigChanges {
+    pub group: String,
     pub changes: Vec<ConfigChange>,
     /// Settings that no change names go back to their defaults: the old AlterConfigs.
     pub replaces_all: bool,

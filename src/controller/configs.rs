@@ -7,12 +7,12 @@ use super::{
     topic_name::validate_topic_name, topics::repeated,
 };
 use crate::{
-    config::{self, ConfigError},
+    config::{self, ConfigError, Setting, Type},
     metadata::{ConfigRecord, Image, PartitionChangeRecord, Record, TOPIC_RESOURCE, Topic},
 };
 
 /// The longest value, in bytes; Kafka's, and what a string on the wire holds.
-const MAX_VALUE_LEN: usize = 32_767;
+pub(super) const MAX_VALUE_LEN: usize = 32_767;
 
 /// IncrementalAlterConfigs and AlterConfigs for topics. The changes to one topic are made all or none; another's do not concern it.
 pub(super) fn alter(image: &Image, command: &AlterConfigs) -> Decision {
@@ -36,7 +36,7 @@ pub(super) fn alter(image: &Image, command: &AlterConfigs) -> Decision {
     Decision { records: draft.finish(command.validate_only), reply: Reply::AlterConfigs(results) }
 }
 
-fn is_too_large(refusal: &Refusal) -> bool {
+pub(super) fn is_too_large(refusal: &Refusal) -> bool {
     refusal.reason == Reason::PolicyViolation
 }
 
@@ -49,7 +49,7 @@ fn altered(image: &Image, command: &TopicConfigChanges) -> Result<Vec<Record>, R
     let mut changed: BTreeMap<&str, Option<String>> = BTreeMap::new();
     for change in &command.changes {
         let current = topic.and_then(|topic| topic.config(&change.name));
-        let value = changed_value(change, current)?;
+        let value = changed_value(config::topic::setting, change, current)?;
         if value.as_deref() != current {
             changed.insert(&change.name, value);
         }
@@ -105,7 +105,7 @@ fn altered(image: &Image, command: &TopicConfigChanges) -> Result<Vec<Record>, R
     Ok(records)
 }
 
-fn check_form(changes: &[ConfigChange]) -> Result<(), Refusal> {
+pub(super) fn check_form(changes: &[ConfigChange]) -> Result<(), Refusal> {
     if !repeated(changes.iter().map(|change| &*change.name)).is_empty() {
         return Err(Refusal::new(Reason::InvalidRequest, "Error due to duplicate config keys"));
     }
@@ -118,8 +118,12 @@ fn check_form(changes: &[ConfigChange]) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What a change makes of the current value.
-fn changed_value(change: &ConfigChange, current: Option<&str>) -> Result<Option<String>, Refusal> {
+/// What a change makes of the current value. `setting` knows the settings that such a resource has.
+pub(super) fn changed_value(
+    setting: fn(&str) -> Result<&'static Setting, ConfigError>,
+    change: &ConfigChange,
+    current: Option<&str>,
+) -> Result<Option<String>, Refusal> {
     let operand = change.value.as_deref().unwrap_or_default();
     let (op, is_append) = match change.op {
         ConfigOp::Set => return Ok(Some(operand.to_owned())),
@@ -127,15 +131,14 @@ fn changed_value(change: &ConfigChange, current: Option<&str>) -> Result<Option<
         ConfigOp::Append => ("APPEND", true),
         ConfigOp::Subtract => ("SUBTRACT", false),
     };
-    match config::topic::is_list(&change.name) {
-        Ok(true) => {}
-        Ok(false) | Err(ConfigError::UnknownTopicSetting(_)) => {
+    let default = match setting(&change.name) {
+        Ok(setting) if setting.ty == Type::List => setting.default,
+        Ok(_) | Err(ConfigError::UnknownTopicSetting(_) | ConfigError::UnknownGroupSetting(_)) => {
             let message = format!("Can't {op} to key {} because its type is not LIST.", change.name);
             return Err(Refusal::new(Reason::InvalidConfig, message));
         }
         Err(error) => return Err(invalid(error)),
-    }
-    let default = config::topic::setting(&change.name).ok().and_then(|setting| setting.default);
+    };
     let mut elements: Vec<&str> =
         current.or(default).unwrap_or_default().split(',').filter(|element| !element.is_empty()).collect();
     for element in java_split(operand) {
@@ -190,11 +193,11 @@ fn owned((name, value): (&str, &str)) -> (String, String) {
     (name.to_owned(), value.to_owned())
 }
 
-fn invalid(error: ConfigError) -> Refusal {
+pub(super) fn invalid(error: ConfigError) -> Refusal {
     Refusal::new(Reason::InvalidConfig, error.to_string())
 }
 
-fn value_too_long() -> Refusal {
+pub(super) fn value_too_long() -> Refusal {
     let message = "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes.";
     Refusal::new(Reason::InvalidConfig, message)
 }
@@ -287,7 +290,8 @@ mod tests {
             (Some("delete"), Append, "", "delete,"),
             (Some("delete"), Append, ",", "delete"),
         ] {
-            let changed = changed_value(&change("cleanup.policy", op, Some(operand)), current);
+            let change = change("cleanup.policy", op, Some(operand));
+            let changed = changed_value(config::topic::setting, &change, current);
             assert_eq!(changed, Ok(Some(expected.to_owned())), "{current:?} {op:?} {operand:?}");
         }
     }

@@ -10,6 +10,7 @@ mod command;
 mod configs;
 mod deletion;
 mod draft;
+mod group_configs;
 mod partitions;
 mod placement;
 mod producer_ids;
@@ -21,9 +22,10 @@ mod topics;
 pub(crate) mod testing;
 
 pub use command::{
-    AllocateProducerIds, AlterConfigs, BrokerRegistered, ClusterInitialized, Command, ConfigChange, ConfigOp,
-    CreatePartitions, CreateTopics, DeleteTopics, DeletedTopic, InitializeCluster, NewPartitions, NewTopic,
-    ProducerIdBlock, Reason, Refusal, RegisterBroker, Reply, TopicConfigChanges, TopicCreated, TopicDefaults, TopicRef,
+    AllocateProducerIds, AlterConfigs, AlterGroupConfigs, BrokerRegistered, ClusterInitialized, Command, ConfigChange,
+    ConfigOp, CreatePartitions, CreateTopics, DeleteTopics, DeletedTopic, GroupConfigChanges, InitializeCluster,
+    NewPartitions, NewTopic, ProducerIdBlock, Reason, Refusal, RegisterBroker, Reply, TopicConfigChanges, TopicCreated,
+    TopicDefaults, TopicRef,
 };
 pub use tenure::{Proposal, Step, Tenure};
 pub use topic_name::validate_topic_name;
@@ -58,6 +60,7 @@ pub fn decide(_now: Timestamp, image: &Image, command: &Command) -> Decision {
         Command::DeleteTopics(command) => deletion::delete(image, command),
         Command::CreatePartitions(command) => partitions::create(image, command),
         Command::AlterConfigs(command) => configs::alter(image, command),
+        Command::AlterGroupConfigs(command) => group_configs::alter(image, command),
         Command::AllocateProducerIds(command) => producer_ids::allocate(image, command),
     }
 }

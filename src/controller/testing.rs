@@ -1,8 +1,8 @@
 //! What the tests of the controller share: small clusters, and a loop that decides and applies.
 
 use super::{
-    AllocateProducerIds, AlterConfigs, Command, CreatePartitions, CreateTopics, DeleteTopics, InitializeCluster,
-    NewTopic, RegisterBroker, Reply, TopicDefaults, decide,
+    AllocateProducerIds, AlterConfigs, AlterGroupConfigs, Command, CreatePartitions, CreateTopics, DeleteTopics,
+    InitializeCluster, NewTopic, RegisterBroker, Reply, TopicDefaults, decide,
 };
 use crate::{
     metadata::{Delta, Image, Listener, RegisterBrokerRecord},
@@ -20,7 +20,8 @@ macro_rules! into_command {
 }
 
 into_command! {
-    InitializeCluster RegisterBroker CreateTopics DeleteTopics CreatePartitions AlterConfigs AllocateProducerIds
+    InitializeCluster RegisterBroker CreateTopics DeleteTopics CreatePartitions AlterConfigs AlterGroupConfigs
+    AllocateProducerIds
 }
 
 /// Decides the command and applies what comes of it.

@@ -20,6 +20,8 @@ pub struct Delta {
     pub partitions: BTreeSet<TopicIdPartition>,
     /// Topics whose settings changed, new topics with settings included.
     pub topic_configs: BTreeSet<TopicId>,
+    /// Groups whose settings changed.
+    pub group_configs: BTreeSet<Arc<str>>,
     /// Brokers that registered, or whose registration changed.
     pub brokers: BTreeSet<NodeId>,
     /// Feature levels or the cluster id changed.
@@ -48,6 +50,7 @@ impl Delta {
         self.topics_created.extend(later.topics_created);
         self.partitions.extend(later.partitions);
         self.topic_configs.extend(later.topic_configs);
+        self.group_configs.extend(later.group_configs);
         self.brokers.extend(later.brokers);
         self.cluster |= later.cluster;
         self.producer_ids |= later.producer_ids;

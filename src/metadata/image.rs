@@ -1,7 +1,7 @@
 //! The cluster as the metadata log describes it: an immutable value whose maps share structure, so that a copy costs
 //! nothing, a record O(log n), and a reader that holds one is never in anybody's way.
 
-use std::{ops::Bound, sync::Arc};
+use std::{collections::BTreeMap, ops::Bound, sync::Arc};
 
 use rpds::RedBlackTreeMapSync;
 
@@ -9,8 +9,8 @@ use super::{
     broker::Broker,
     delta::{DeletedTopic, Delta},
     record::{
-        ClusterRecord, ConfigRecord, FeatureLevelRecord, PartitionChangeRecord, PartitionRecord, ProducerIdsRecord,
-        Record, RemoveTopicRecord, TOPIC_RESOURCE, TopicRecord,
+        ClusterRecord, ConfigRecord, FeatureLevelRecord, GROUP_RESOURCE, PartitionChangeRecord, PartitionRecord,
+        ProducerIdsRecord, Record, RemoveTopicRecord, TOPIC_RESOURCE, TopicRecord,
     },
     topic::{Partition, Topic},
 };
@@ -19,7 +19,7 @@ use crate::model::{NodeId, PartitionIndex, ProducerId, TopicId, TopicIdPartition
 /// All of the cluster's metadata at one position of its log. Cloning costs a few reference counts.
 ///
 /// Invariants: `topic_ids` maps the name of each topic in `topics` to its id, and nothing else; a topic's name and id
-/// never change; its partitions are numbered from 0 without gaps.
+/// never change; its partitions are numbered from 0 without gaps; each group in `group_configs` has a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Image {
     cluster_id: Option<Arc<str>>,
@@ -30,9 +30,13 @@ pub struct Image {
     /// Names with every `.` turned into `_`, of the topics whose names have either: in the names of metrics they would
     /// be one.
     unified_names: RedBlackTreeMapSync<Arc<str>, Arc<str>>,
+    /// The settings that groups have of their own.
+    group_configs: RedBlackTreeMapSync<Arc<str>, Configs>,
     partition_count: usize,
     next_producer_id: ProducerId,
 }
+
+type Configs = RedBlackTreeMapSync<Arc<str>, Arc<str>>;
 
 /// A record does not fit the image that it came to. The log or the code is broken: there is no way on.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -64,6 +68,7 @@ impl Default for Image {
             topics: RedBlackTreeMapSync::new_sync(),
             topic_ids: RedBlackTreeMapSync::new_sync(),
             unified_names: RedBlackTreeMapSync::new_sync(),
+            group_configs: RedBlackTreeMapSync::new_sync(),
             partition_count: 0,
             next_producer_id: ProducerId(0),
         }
@@ -136,6 +141,17 @@ impl Image {
         Some(&**self.unified_names.get(&*unified_name(name)?)?)
     }
 
+    /// The settings that a group has of its own, by name; most have none.
+    pub fn group_config(&self, group: &str) -> BTreeMap<String, String> {
+        let configs = self.group_configs.get(group);
+        configs.into_iter().flatten().map(|(name, value)| (name.to_string(), value.to_string())).collect()
+    }
+
+    /// The groups that have settings of their own, by name.
+    pub fn groups_with_configs(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.group_configs.keys()
+    }
+
     /// Records that, applied to an empty image, make this one.
     pub fn records(&self) -> impl Iterator<Item = Record> {
         let cluster_id = self
@@ -152,7 +168,24 @@ impl Image {
             ProducerIdsRecord { broker_id: -1, broker_epoch: -1, next_producer_id, ..ProducerIdsRecord::default() }
                 .into()
         });
-        cluster_id.chain(features).chain(brokers).chain(producer_ids).chain(self.topics().flat_map(Topic::records))
+        let groups = self.group_configs.iter().flat_map(|(group, configs)| {
+            configs.iter().map(|(name, value)| {
+                ConfigRecord {
+                    resource_type: GROUP_RESOURCE,
+                    resource_name: group.to_string(),
+                    name: name.to_string(),
+                    value: Some(value.to_string()),
+                    ..ConfigRecord::default()
+                }
+                .into()
+            })
+        });
+        cluster_id
+            .chain(features)
+            .chain(brokers)
+            .chain(producer_ids)
+            .chain(groups)
+            .chain(self.topics().flat_map(Topic::records))
     }
 }
 
@@ -239,9 +272,34 @@ impl Image {
     }
 
     fn apply_config(&mut self, record: &ConfigRecord, delta: &mut Delta) -> Result<(), Misfit> {
-        if record.resource_type != TOPIC_RESOURCE {
-            return Err(Misfit::ResourceType(record.resource_type));
+        match record.resource_type {
+            TOPIC_RESOURCE => self.apply_topic_config(record, delta),
+            GROUP_RESOURCE => {
+                self.apply_group_config(record, delta);
+                Ok(())
+            }
+            other => Err(Misfit::ResourceType(other)),
         }
+    }
+
+    fn apply_group_config(&mut self, record: &ConfigRecord, delta: &mut Delta) {
+        let group: Arc<str> = Arc::from(&*record.resource_name);
+        let mut configs = self.group_configs.get(&group).cloned().unwrap_or_else(Configs::new_sync);
+        match &record.value {
+            Some(value) => configs.insert_mut(Arc::from(&*record.name), Arc::from(&**value)),
+            None => {
+                configs.remove_mut(&*record.name);
+            }
+        }
+        if configs.is_empty() {
+            self.group_configs.remove_mut(&group);
+        } else {
+            self.group_configs.insert_mut(Arc::clone(&group), configs);
+        }
+        delta.group_configs.insert(group);
+    }
+
+    fn apply_topic_config(&mut self, record: &ConfigRecord, delta: &mut Delta) -> Result<(), Misfit> {
         let id = self.topic_ids.get(&*record.resource_name);
         let topic = id.and_then(|id| self.topics.get_mut(id));
         let topic = topic.ok_or_else(|| Misfit::UnknownTopic(record.resource_name.clone()))?;
@@ -397,6 +455,21 @@ mod tests {
         let epochs: Vec<_> = topic.partitions().map(|(_, p)| (p.leader_epoch, p.partition_epoch)).collect();
         assert_eq!(epochs, [(LeaderEpoch(0), 0), (LeaderEpoch(1), 1), (LeaderEpoch(0), 0)]);
         assert_eq!((topic.config("segment.ms"), newer.partition_count()), (Some("5"), 3));
+    }
+
+    #[test]
+    fn a_group_need_not_exist_to_have_settings() {
+        let mut image = small();
+        let mut delta = Delta::default();
+        for value in [Some("1"), Some("2")] {
+            image.apply(&config(GROUP_RESOURCE, "g", value), &mut delta).unwrap();
+        }
+        assert_eq!(delta.group_configs.iter().map(|group| &**group).collect::<Vec<_>>(), ["g"]);
+        assert_eq!(image.group_config("g"), BTreeMap::from([("segment.ms".to_owned(), "2".to_owned())]));
+        assert_eq!(image.group_config("h"), BTreeMap::new());
+        assert_eq!(image_of(&image.records().collect::<Vec<_>>()), image, "a snapshot has them");
+        image.apply(&config(GROUP_RESOURCE, "g", None), &mut delta).unwrap();
+        assert_eq!(image, small(), "nothing is left of them");
     }
 
     #[test]

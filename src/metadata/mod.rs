@@ -10,8 +10,8 @@ pub use broker::{Broker, Listener};
 pub use delta::{DeletedTopic, Delta};
 pub use image::{Image, Misfit};
 pub use record::{
-    BrokerEndpoint, ClusterRecord, ConfigRecord, FeatureLevelRecord, LEADER_UNCHANGED, PartitionChangeRecord,
-    PartitionRecord, ProducerIdsRecord, Record, RecordError, RegisterBrokerRecord, RemoveTopicRecord, TOPIC_RESOURCE,
-    TopicRecord, decode_batch, encode_batch,
+    BrokerEndpoint, ClusterRecord, ConfigRecord, FeatureLevelRecord, GROUP_RESOURCE, LEADER_UNCHANGED,
+    PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, Record, RecordError, RegisterBrokerRecord,
+    RemoveTopicRecord, TOPIC_RESOURCE, TopicRecord, decode_batch, encode_batch,
 };
 pub use topic::{NO_LEADER, Partition, Topic};

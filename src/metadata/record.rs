@@ -14,6 +14,8 @@ use felice_protocol::{
 
 /// [`ConfigRecord::resource_type`] of a topic; the number is Kafka's.
 pub const TOPIC_RESOURCE: i8 = 2;
+/// [`ConfigRecord::resource_type`] of a group, which need not exist; the number is Kafka's.
+pub const GROUP_RESOURCE: i8 = 32;
 
 /// [`PartitionChangeRecord::leader`] where leader and leader epoch stay as they are.
 pub const LEADER_UNCHANGED: i32 = -2;

@@ -85,6 +85,7 @@ fn difference(old: &Image, new: &Image) -> Delta {
         let deleted = DeletedTopic { name: topic.name().clone(), partitions: topic.partition_count() };
         delta.topics_deleted.insert(topic.id(), deleted);
     }
+    delta.group_configs = new.groups_with_configs().chain(old.groups_with_configs()).cloned().collect();
     delta.brokers = new.brokers().chain(old.brokers()).map(|broker| broker.id).collect();
     delta
 }
