@@ -19,6 +19,7 @@ use crate::{
     api::{self, FetchSessions, ProducerIds, Services},
     config::{self, BrokerConfig, TopicCompression, TopicConfig},
     controller::{Command, InitializeCluster, Refusal, RegisterBroker, Reply},
+    coordinator::{GroupCoordinator, GroupCoordinatorConfig},
     env::{self, DataFolder, FolderError, Inspected, SharedEnv},
     log::LogConfig,
     metadata::{Delta, Image, Listener},
@@ -104,6 +105,7 @@ impl Broker {
             QuorumError::Store(error) => StartError::Store(error),
             cause => StartError::Metadata { path: metadata, cause },
         })?;
+        let quorum = Arc::new(quorum);
         let mut starting = folder.mark_running()?;
         let broker_epoch = join(&quorum, &config, &folder, &addresses, &env, clean_stop).await?;
         starting.registered(broker_epoch);
@@ -140,6 +142,10 @@ impl Broker {
         let scrub = ScrubConfig { interval: config.scrub_interval, bytes_per_second: config.scrub_bytes_per_second };
         let scrubber = Scrubber::start(Arc::clone(&replicas), Arc::clone(&env), scrub)?;
 
+        // After the partitions, which must be there when it looks for them.
+        let groups = GroupCoordinatorConfig::from(&*config);
+        let groups = GroupCoordinator::start(groups, Arc::clone(&env), Arc::clone(&quorum), Arc::clone(&replicas));
+
         let stopping = CancellationToken::new();
         let services = Arc::new(Services {
             node_id: config.node_id,
@@ -148,6 +154,7 @@ impl Broker {
             env,
             quorum,
             replicas,
+            groups,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots, env::memory_limit()),
             stopping: stopping.clone(),
@@ -181,6 +188,8 @@ impl Broker {
     /// so that the next start recovers nothing.
     pub async fn shutdown(self) {
         self.stopping.cancel();
+        // Whoever waits for a group is answered, before its connection is closed.
+        self.services.groups.stop().await;
         self.tasks.close();
         self.connections.close();
         self.tasks.wait().await;

@@ -44,6 +44,7 @@ pub use init_producer_id::ProducerIds;
 
 use crate::{
     config::BrokerConfig,
+    coordinator::GroupCoordinator,
     env::SharedEnv,
     model::{NodeId, Principal},
     quorum::Quorum,
@@ -70,8 +71,9 @@ pub struct Services {
     pub cluster_id: Arc<str>,
     pub config: Arc<BrokerConfig>,
     pub env: SharedEnv,
-    pub quorum: Quorum,
+    pub quorum: Arc<Quorum>,
     pub replicas: Arc<Replicas>,
+    pub groups: Arc<GroupCoordinator>,
     pub producer_ids: ProducerIds,
     pub fetch_sessions: FetchSessions,
     /// The epoch of this broker's registration.

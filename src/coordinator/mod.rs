@@ -3,3 +3,9 @@
 //! What is decided is pure (`group/`); the runtime around it appends, waits until that is committed, and answers.
 
 pub mod group;
+mod journal;
+mod runtime;
+mod shard;
+
+pub use runtime::{GroupCoordinator, GroupCoordinatorConfig, OFFSETS_TOPIC};
+pub use shard::{Answered, NewCall};

@@ -10,7 +10,7 @@ use tracing::debug;
 
 use super::{Isolation, Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
 use crate::{
-    log::{Log, LogError, LogSlice, ReadError, Recovered},
+    log::{Log, LogError, LogSlice, ReadError, ReadSlice, Recovered},
     model::{LeaderEpoch, Offset, Timestamp, Uuid},
 };
 
@@ -164,6 +164,12 @@ impl Partition {
             Isolation::ReadUncommitted => log.slice(from, max_bytes, until, at_least_one, memory_max),
             Isolation::ReadCommitted => log.slice_committed(from, max_bytes, until, at_least_one, memory_max),
         }
+    }
+
+    /// Whole batches from the one that contains `from`, below `until`, at least one, in memory: for who materializes this log. Nothing
+    /// is known here of what may be read.
+    pub fn read_into_memory(&self, from: Offset, max_bytes: usize, until: Offset) -> Result<ReadSlice, ReadError> {
+        self.log()?.read(from, max_bytes, until, true)
     }
 
     /// Where the largest leader epoch up to `asked` ends.

@@ -255,6 +255,21 @@ impl Partition {
         Offset(self.high_watermark.load(Ordering::Acquire))
     }
 
+    /// The largest batch that [`Partition::append`] takes, in bytes.
+    pub fn max_message_bytes(&self) -> usize {
+        self.settings.load().max_message_bytes
+    }
+
+    /// How often the log was opened again after its disk had failed. What was appended before and not flushed may be gone.
+    pub fn resets(&self) -> u64 {
+        self.slot.resets()
+    }
+
+    /// Why nothing can be appended for now.
+    pub fn trouble(&self, now: Timestamp) -> Option<Trouble> {
+        self.folder.health.check(now).err()
+    }
+
     /// Whether `compression.type` is zstd, which old clients cannot read.
     pub fn compresses_with_zstd(&self) -> bool {
         self.settings.load().compression.is_some_and(|compression| compression.codec() == Codec::Zstd)
@@ -429,6 +444,23 @@ impl Partition {
                 return Err(NotSafe::NotLeader);
             }
             if !is_same_log || self.slot.opened().is_some_and(|log| log.is_out_of_use()) {
+                return Err(NotSafe::Storage);
+            }
+            advanced.await;
+        }
+    }
+
+    /// Waits until the high watermark is at `end`, as long as this broker leads in `leader_epoch`.
+    pub async fn committed_to(&self, end: Offset, leader_epoch: LeaderEpoch) -> Result<(), NotSafe> {
+        loop {
+            let advanced = self.advanced.notified();
+            if self.is_closed() || self.leader_epoch() != leader_epoch {
+                return Err(NotSafe::NotLeader);
+            }
+            if self.high_watermark() >= end {
+                return Ok(());
+            }
+            if self.folder.health.is_suspect() {
                 return Err(NotSafe::Storage);
             }
             advanced.await;

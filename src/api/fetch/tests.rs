@@ -21,6 +21,7 @@ use crate::{
         Command, CreateTopics, DeleteTopics, InitializeCluster, NewTopic, RegisterBroker, Reply, TopicDefaults,
         TopicRef,
     },
+    coordinator::{GroupCoordinator, GroupCoordinatorConfig},
     env::{Env, SystemEnv},
     log::{LogConfig, Progress},
     metadata::{Delta, Image, Listener},
@@ -97,6 +98,9 @@ impl Broker {
         };
         let replicas = Replicas::start(replicas, env.clone(), store, &quorum.image(), &Progress::default()).unwrap();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
+        let quorum = Arc::new(quorum);
+        let groups = GroupCoordinatorConfig::from(&config);
+        let groups = GroupCoordinator::start(groups, env.clone(), Arc::clone(&quorum), Arc::clone(&replicas));
         let services = Services {
             node_id,
             cluster_id: Arc::from("cluster"),
@@ -104,6 +108,7 @@ impl Broker {
             env,
             quorum,
             replicas,
+            groups,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(10, 1 << 30),
             broker_epoch: 1,

@@ -112,6 +112,15 @@ impl Answer {
 }
 
 impl Command {
+    /// Whether a later decision may answer it, and then the answer where none comes.
+    pub fn may_wait(&self, error: ErrorCode) -> Option<Answer> {
+        match self {
+            Command::JoinGroup(request) => Some(Answer::JoinGroup(refused_join(request.member_id.clone(), error))),
+            Command::SyncGroup(_) => Some(Answer::SyncGroup(refused_sync(error))),
+            _ => None,
+        }
+    }
+
     /// The group that is meant.
     pub fn group_id(&self) -> &str {
         match self {
@@ -132,6 +141,10 @@ impl Command {
         match self {
             Command::JoinGroup(request) => Answer::JoinGroup(refused_join(request.member_id, error)),
             Command::SyncGroup(_) => Answer::SyncGroup(refused_sync(error)),
+            // As Kafka: while its group is loaded a member is not disturbed, and its session begins when that is done.
+            Command::Heartbeat(_) if error == ErrorCode::CoordinatorLoadInProgress => {
+                Answer::Heartbeat(HeartbeatResponse::default())
+            }
             Command::Heartbeat(_) => Answer::Heartbeat(HeartbeatResponse { error_code: code, ..Default::default() }),
             Command::LeaveGroup(_) => Answer::LeaveGroup(LeaveGroupResponse { error_code: code, ..Default::default() }),
             Command::ConsumerGroupHeartbeat(_) => Answer::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse {

@@ -1,6 +1,13 @@
 //! The settings of groups, under Kafka's names; the defaults are Kafka 4.3's. Times in milliseconds unless their names say
 //! otherwise.
 
+use crate::{
+    config::{self, GroupConfig},
+    metadata::Image,
+};
+
+pub use crate::config::MigrationPolicy;
+
 /// What the broker's settings say of groups.
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
@@ -23,6 +30,8 @@ pub struct GroupSettings {
     pub consumer: ConsumerGroupConfig,
     /// `group.consumer.regex.refresh.interval.ms`
     pub regex_refresh_interval_ms: i32,
+    /// By which a group's own settings are bounded.
+    pub consumer_bounds: config::ConsumerSettings,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`
@@ -40,54 +49,50 @@ pub struct ConsumerGroupConfig {
     pub assignment_interval_ms: i32,
 }
 
-/// Which groups may be converted while they have members.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MigrationPolicy {
-    Disabled,
-    /// Consumer to classic, where the last member of the consumer protocol leaves.
-    Downgrade,
-    /// Classic to consumer, where the first member of the consumer protocol joins.
-    Upgrade,
-    Bidirectional,
-}
-
-impl MigrationPolicy {
-    pub fn upgrades(self) -> bool {
-        matches!(self, MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional)
-    }
-
-    pub fn downgrades(self) -> bool {
-        matches!(self, MigrationPolicy::Downgrade | MigrationPolicy::Bidirectional)
-    }
-}
-
 impl Default for GroupSettings {
     fn default() -> Self {
+        GroupSettings::from(&config::GroupSettings::default())
+    }
+}
+
+impl From<&config::GroupSettings> for GroupSettings {
+    fn from(settings: &config::GroupSettings) -> Self {
+        let config::GroupSettings { classic, consumer, offsets, .. } = settings;
         GroupSettings {
-            classic_min_session_timeout_ms: 6_000,
-            classic_max_session_timeout_ms: 1_800_000,
-            initial_rebalance_delay_ms: 3_000,
-            classic_max_size: i32::MAX as usize,
-            serves_consumer_protocol: true,
-            migration: MigrationPolicy::Bidirectional,
-            assignors: vec!["uniform".to_owned(), "range".to_owned()],
-            consumer_max_size: i32::MAX as usize,
+            classic_min_session_timeout_ms: classic.min_session_timeout_ms,
+            classic_max_session_timeout_ms: classic.max_session_timeout_ms,
+            initial_rebalance_delay_ms: classic.initial_rebalance_delay_ms,
+            classic_max_size: classic.max_size,
+            serves_consumer_protocol: settings.consumer_protocol,
+            migration: consumer.migration_policy,
+            assignors: consumer.assignors.iter().map(|name| (*name).to_owned()).collect(),
+            consumer_max_size: consumer.max_size,
             consumer: ConsumerGroupConfig {
-                session_timeout_ms: 45_000,
-                heartbeat_interval_ms: 5_000,
-                assignment_interval_ms: 1_000,
+                session_timeout_ms: consumer.session_timeout_ms,
+                heartbeat_interval_ms: consumer.heartbeat_interval_ms,
+                assignment_interval_ms: consumer.assignment_interval_ms,
             },
-            regex_refresh_interval_ms: 600_000,
-            offset_metadata_max_bytes: 4_096,
-            offsets_retention_minutes: 10_080,
-            offsets_retention_check_interval_ms: 600_000,
+            regex_refresh_interval_ms: consumer.regex_refresh_interval_ms,
+            consumer_bounds: consumer.clone(),
+            offset_metadata_max_bytes: offsets.metadata_max_bytes,
+            offsets_retention_minutes: i32::try_from(offsets.retention_ms / 60_000).unwrap_or(i32::MAX),
+            offsets_retention_check_interval_ms: offsets.retention_check_interval_ms,
         }
     }
 }
 
 impl GroupSettings {
     /// A group's own settings, or else the broker's.
-    pub fn consumer_group(&self, _image: &crate::metadata::Image, _group_id: &str) -> ConsumerGroupConfig {
-        self.consumer
+    pub fn consumer_group(&self, image: &Image, group_id: &str) -> ConsumerGroupConfig {
+        let own = image.group_config(group_id);
+        if own.is_empty() {
+            return self.consumer;
+        }
+        let config = GroupConfig::new(&own, &self.consumer_bounds);
+        ConsumerGroupConfig {
+            session_timeout_ms: config.consumer_session_timeout_ms,
+            heartbeat_interval_ms: config.consumer_heartbeat_interval_ms,
+            assignment_interval_ms: config.consumer_assignment_interval_ms,
+        }
     }
 }

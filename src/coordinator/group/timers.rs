@@ -99,6 +99,13 @@ impl Timers {
         Some(timer)
     }
 
+    /// The clock was set: all that is due is due by so many milliseconds later.
+    pub fn shift(&mut self, by_ms: i64) {
+        let shifted = |at: Timestamp| Timestamp(at.0.saturating_add(by_ms));
+        self.at.values_mut().for_each(|at| *at = shifted(*at));
+        self.queue = std::mem::take(&mut self.queue).into_iter().map(|(at, timer)| (shifted(at), timer)).collect();
+    }
+
     pub fn clear(&mut self) {
         self.at.clear();
         self.queue.clear();
@@ -121,7 +128,9 @@ mod tests {
         assert_eq!((timers.next(), timers.deadline(&session("a"))), (Some(Timestamp(20)), Some(Timestamp(30))));
         assert_eq!(timers.pop_due(Timestamp(19)), None);
         assert_eq!(timers.pop_due(Timestamp(30)), Some(session("b")));
-        assert_eq!(timers.pop_due(Timestamp(30)), Some(session("a")));
+        timers.shift(-5);
+        assert_eq!(timers.pop_due(Timestamp(24)), None);
+        assert_eq!(timers.pop_due(Timestamp(25)), Some(session("a")));
         assert_eq!((timers.pop_due(Timestamp(99)), timers.next()), (None, None));
     }
 }
