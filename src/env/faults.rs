@@ -28,6 +28,10 @@ pub enum Fault {
     SkipSwapDecision,
     /// Compaction looks at records that a power loss may still take.
     CompactUnflushed,
+    /// A recovery takes a leader epoch to begin with its first batch that compaction has left.
+    EpochsBeginWithBatches,
+    /// A recovery takes a compacted batch that lies across the recovery point for damage.
+    RefuseBatchAcrossRecoveryPoint,
     /// A recovery does not sync the indexes that it has made anew.
     SkipIndexSync,
     /// An index entry leads to the batch after the one that it names.

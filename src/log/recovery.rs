@@ -350,7 +350,7 @@ impl Loader<'_> {
                 // A batch ended there when it was noted. (Not so where compaction has put one in the place of others since. It leaves
                 // the newest segment alone, but a cut or a power loss may make any the newest.)
                 Ok(Some((position, header)))
-                    if !self.compacts
+                    if (!self.compacts || planted(Fault::RefuseBatchAcrossRecoveryPoint))
                         && next_base.is_none()
                         && end < recovery_point
                         && header.next_offset() > recovery_point.0 =>
@@ -623,7 +623,8 @@ fn note_epoch(epochs: &mut LeaderEpochs, header: &BatchHeader, checkpoint: &Lead
     let from = if latest == LeaderEpoch::NONE { Offset::ZERO } else { hole };
     let is_told =
         |entry: &&EpochStart| entry.epoch > latest && entry.epoch <= epoch && (from..=base).contains(&entry.start);
-    for entry in checkpoint.entries().iter().filter(is_told) {
+    let told = checkpoint.entries().iter().filter(is_told);
+    for entry in told.filter(|_| !planted(Fault::EpochsBeginWithBatches)) {
         epochs.assign(entry.epoch, entry.start);
     }
     if epochs.latest().is_none_or(|latest| latest.epoch < epoch) {

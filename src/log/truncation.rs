@@ -34,6 +34,8 @@ pub struct Scalars {
     pub recovery_point: Offset,
     /// The log start offset is this.
     pub log_start: Offset,
+    /// Where the log will end. A view that is ahead of it, a high watermark or a cleaner's checkpoint must go back.
+    pub log_end: Offset,
 }
 
 /// An error of reading that may be due to a segment that left the log.
@@ -68,6 +70,9 @@ impl Log {
     /// offset, which is the end of the last whole batch below `offset`, or unchanged where the log ends before it. Where nothing
     /// above the log start is left, the log begins anew at `offset` or its start, whichever is lower.
     ///
+    /// Kafka's log would end at `offset`, also in a hole that compaction left. This one ends before the hole and fetches it again: what
+    /// was compacted away for the sake of records that are now lost may still be in the leader's log.
+    ///
     /// The caller sees to it that `offset` is not below the high watermark. `store` is called before anything changes, with
     /// what must be stored, and synced, by the time it returns; what it writes must not be overtaken by a recovery
     /// point of an earlier flush.
@@ -98,7 +103,7 @@ impl Log {
         let Some(cut) = cut else {
             return self.restart(&mut appender, offset.min(log_start), now, store);
         };
-        store(Scalars { recovery_point: cut.end.min(self.flushed()), log_start })?;
+        store(Scalars { recovery_point: cut.end.min(self.flushed()), log_start, log_end: cut.end })?;
         let end = cut.end;
         self.disturb(end, || self.cut(&mut appender, cut, now))?;
         Ok(end)
@@ -204,7 +209,7 @@ impl Log {
         now: Timestamp,
         store: impl FnOnce(Scalars) -> Result<(), E>,
     ) -> Result<Offset, E> {
-        store(Scalars { recovery_point: offset.min(self.flushed()), log_start: offset })?;
+        store(Scalars { recovery_point: offset.min(self.flushed()), log_start: offset, log_end: offset })?;
         self.disturb(offset, || {
             self.log_start.store(offset.0, Ordering::Release);
             self.flushed.store(offset.0, Ordering::Release);

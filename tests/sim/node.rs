@@ -412,16 +412,17 @@ impl Node {
             } else {
                 stored.recovery_point.min(lowered.recovery_point)
             };
-            let high_watermark = stored.high_watermark.min(to);
+            let log_end = lowered.log_end;
+            let high_watermark = stored.high_watermark.min(log_end);
             // Nothing of what comes in place of what is cut is compacted.
-            let first_dirty = stored.first_dirty.map(|first_dirty| first_dirty.min(to));
+            let first_dirty = stored.first_dirty.map(|first_dirty| first_dirty.min(log_end));
             let mut batch = Batch::new();
             let scalars = Scalars { recovery_point, high_watermark, log_start: lowered.log_start, first_dirty };
             scalars.put(&mut batch, DIRECTORY_ID, id());
-            let is_ahead = view.position.offset > to || view.position.offset < lowered.log_start;
+            let is_ahead = view.position.offset > log_end || view.position.offset < lowered.log_start;
             // What is stored may be of a view that was given up since.
             let found = View::load(store)?;
-            if is_ahead || found.is_some_and(|found| found.position.offset > to) {
+            if is_ahead || found.is_some_and(|found| found.position.offset > log_end) {
                 View::delete(&mut batch);
             }
             store.write_synced(&batch)?;

@@ -639,6 +639,55 @@ fn planted_mistakes_of_compaction_are_found() {
     }
 }
 
+/// A log whose epochs have lost their first records or all of them, killed or without power, and opened again: whether each
+/// epoch ends where it did.
+fn epochs_end_where_they_did(seed: u64) -> bool {
+    let disk = new_disk(seed);
+    let log = open_on(&disk, Offset::ZERO).unwrap();
+    for (key, epoch) in [("0", 1), ("k", 2), ("k", 2), ("3", 2), ("k", 4), ("k", 4), ("k", 5)] {
+        log.append_as_leader(&unique_of(key), LeaderEpoch(epoch), NOW).unwrap();
+    }
+    log.roll_now(NOW).unwrap();
+    log.append_as_leader(&unique_of("7"), LeaderEpoch(5), NOW).unwrap();
+    log.flush().unwrap();
+    let ends = |log: &Log| (0..=5).map(|epoch| log.epoch_end_offset(LeaderEpoch(epoch))).collect::<Vec<_>>();
+    let before = ends(&log);
+    compact_all(&log, 0, NOW.0);
+    let left: Vec<i64> = batches_of(&log).iter().map(|batch| batch.base_offset).collect();
+    assert_eq!(left, [0, 3, 6, 7]);
+    drop(log);
+    let disk = if seed.is_multiple_of(2) { disk.kill() } else { disk.crash(seed) };
+    ends(&open_on(&disk, Offset::ZERO).unwrap()) == before
+}
+
+#[test]
+fn an_epoch_begins_where_it_did_after_its_first_records_are_gone() {
+    assert!((0..20).all(epochs_end_where_they_did));
+    assert!(!plant(Fault::EpochsBeginWithBatches, || (0..20).all(epochs_end_where_they_did)));
+}
+
+/// One batch that compaction has left of several, in the newest segment, and a recovery point that was noted when there were more.
+#[test]
+fn a_compacted_batch_lies_across_the_recovery_point() {
+    let dir = TempDir::new().unwrap();
+    let path = dir.path().join("orders-3");
+    let (log, _) = open_with(&path, &config(), true, 0);
+    let one = BatchBuilder::new(Codec::None).base_offset(0).leader_epoch(0);
+    let one = one.record(NOW.0, Some(b"a"), Some(b"v")).last_offset(9);
+    let after = stored(&unique_of("b"), 10, 0);
+    let bytes = Bytes::from([&one.build()[..], &after].concat());
+    log.append_as_follower(&bytes, LeaderEpoch(0), NOW).unwrap();
+    log.flush().unwrap();
+    drop(log);
+    let reopened = || {
+        let copied = copy(&path);
+        let (log, recovered) = open_with(copied.path(), &config(), false, 5);
+        (log.log_end(), recovered.truncated, recovered.damaged)
+    };
+    assert_eq!(reopened(), (Offset(11), None, 0));
+    assert_ne!(plant(Fault::RefuseBatchAcrossRecoveryPoint, reopened).0, Offset(11));
+}
+
 /// Readers go on while segments are replaced, some of them with few files open: what they get is what was appended, and nothing
 /// is missing that has to be there.
 #[test]

@@ -62,6 +62,7 @@ fn a_cut_leaves_whole_batches_below_and_nothing_else() {
         if offset % 3 == 0 {
             log.flush().unwrap();
         }
+        let flushed = log.flushed().0;
         let kept = all.iter().take_while(|(header, _)| header.next_offset() <= offset).count();
         let mut stored = None;
         let end = log.truncate_to(Offset(offset), NOW, |scalars| {
@@ -74,7 +75,9 @@ fn a_cut_leaves_whole_batches_below_and_nothing_else() {
         let expected = kept.last().map_or(0, |(last, _)| last.next_offset());
         assert_eq!(end.unwrap(), Offset(expected), "{why}");
         assert_eq!(stored.is_some(), offset < 34);
-        assert!(stored.is_none_or(|scalars| scalars.recovery_point.0 <= expected && scalars.log_start == Offset(0)));
+        let told =
+            Scalars { recovery_point: Offset(expected.min(flushed)), log_start: Offset(0), log_end: Offset(expected) };
+        assert!(stored.is_none_or(|scalars| scalars == told), "{why}: {stored:?}");
         check(&log, kept, &why);
         // What was cut can be sent again, by a leader of a later epoch.
         for sequence in (expected..44).step_by(2) {
@@ -132,7 +135,7 @@ fn a_log_begins_anew_elsewhere() {
         };
         assert_eq!(log.truncate_fully_and_start_at(Offset(start), NOW, store).unwrap(), Offset(start));
         let stored = stored.unwrap();
-        assert_eq!((stored.log_start.0, stored.recovery_point), (start, Offset(0)));
+        assert_eq!((stored.log_start.0, stored.log_end.0, stored.recovery_point), (start, start, Offset(0)));
         let bounds = |log: &Log| (log.log_start().0, log.log_end().0, log.latest_epoch(), log.producer_count());
         assert_eq!(bounds(&log), (start, start, None, 0));
         drop(log);
@@ -290,4 +293,21 @@ fn a_follower_refuses_what_cannot_follow() {
     assert_eq!(log.read(Offset(7), ALL, Offset(22), true).unwrap().base_offset, Offset(10));
     // A cut within a hole ends after the batch before it.
     assert_eq!(log.truncate_to(Offset(15), NOW, stored_nowhere).unwrap(), Offset(12));
+}
+
+/// What is left lies behind a hole: the log is empty afterwards, and where it ends is told beforehand.
+#[test]
+fn a_cut_before_all_that_compaction_left() {
+    let dir = TempDir::new().unwrap();
+    let (log, _) = open_with(dir.path(), &small(), true, 0);
+    log.append_as_follower(&stored(&batch(2, 30, 1000), 62, 1).into(), LeaderEpoch(1), NOW).unwrap();
+    assert_eq!((log.log_start(), log.log_end()), (Offset(0), Offset(64)));
+    let mut told = None;
+    let end = log.truncate_to(Offset(23), NOW, |scalars| {
+        told = Some(scalars);
+        Ok::<(), LogError>(())
+    });
+    assert_eq!(end.unwrap(), Offset(0));
+    assert_eq!(told, Some(Scalars { recovery_point: Offset(0), log_start: Offset(0), log_end: Offset(0) }));
+    assert_eq!((log.log_start(), log.log_end(), log.latest_epoch()), (Offset(0), Offset(0), None));
 }
