@@ -17,15 +17,13 @@ use tracing::error;
 
 use super::{Answer, Context, Services, partitions};
 use crate::{
+    metadata::is_internal,
     model::Offset,
     replica::{DeleteBefore, DeleteRecordsError, Partition},
 };
 
 const HIGH_WATERMARK: i64 = -1;
 const NO_LOW_WATERMARK: i64 = -1;
-
-/// Kafka's own topics: their records are the coordinators'.
-const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
 
 pub fn handle(cx: &Context<'_>, request: DeleteRecordsRequest) -> Answer<DeleteRecordsResponse> {
     let services = Arc::clone(cx.services);
@@ -114,7 +112,7 @@ fn merged(request: DeleteRecordsRequest) -> Vec<Topic> {
 
 fn find(services: &Services, topic: &str, index: i32) -> Result<Arc<Partition>, ErrorCode> {
     let partition = partitions::by_name(services, topic, index)?;
-    if INTERNAL_TOPICS.contains(&topic) { Err(ErrorCode::InvalidTopicException) } else { Ok(partition) }
+    if is_internal(topic) { Err(ErrorCode::InvalidTopicException) } else { Ok(partition) }
 }
 
 fn before(offset: i64) -> DeleteBefore {

@@ -13,7 +13,7 @@ use felice_protocol::{
 use super::{Answer, Context, operations};
 use crate::{
     controller::validate_topic_name,
-    metadata::{Image, Partition, Topic},
+    metadata::{Image, Partition, Topic, is_internal},
     model::PartitionIndex,
 };
 
@@ -115,7 +115,7 @@ fn answer(
         error_code: ErrorCode::None.code(),
         name: Some(topic.name().to_string()),
         topic_id: topic.id().0,
-        is_internal: false,
+        is_internal: is_internal(topic.name()),
         partitions,
         topic_authorized_operations: operations::topic(true),
         ..DescribeTopicPartitionsResponseTopic::default()

@@ -25,7 +25,7 @@ use felice_protocol::{
 use super::{Answer, Context, operations, topics::auto_create};
 use crate::{
     controller::validate_topic_name,
-    metadata::{Image, Topic},
+    metadata::{Image, Topic, is_internal},
     model::TopicId,
 };
 
@@ -186,7 +186,7 @@ fn describe(topic: &Topic, with_operations: bool) -> MetadataResponseTopic {
         error_code: ErrorCode::None.code(),
         name: Some(topic.name().to_string()),
         topic_id: topic.id().0,
-        is_internal: false,
+        is_internal: is_internal(topic.name()),
         partitions,
         topic_authorized_operations: operations::topic(with_operations),
         ..MetadataResponseTopic::default()

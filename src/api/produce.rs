@@ -25,9 +25,13 @@ use tokio::time::{Instant, timeout_at};
 use super::{Answer, Closing, Context, partitions};
 use crate::{
     log::{self, producers::ProducerError},
+    metadata::is_internal,
     model::{Timestamp, TopicId},
     replica::{Acks, AppendError, NotSafe, Partition, Pending},
 };
+
+/// The client id under which Kafka lets internal topics be written to (`AdminUtils.ADMIN_CLIENT_ID`).
+const ADMIN_CLIENT_ID: &str = "__admin_client";
 
 /// From here on topics are named by their ids.
 const FIRST_VERSION_BY_ID: i16 = 13;
@@ -45,6 +49,8 @@ pub fn handle(cx: &Context<'_>, request: ProduceRequest) -> Answer<ProduceRespon
         };
         return finish(acks, all_failed(request, error), Vec::new(), 0);
     }
+    // As Kafka, whose own tools write there under this name.
+    let internal_allowed = cx.client_id == Some(ADMIN_CLIENT_ID);
     let now = cx.services.env.now();
     let mut laborious = false;
     let mut targets = Vec::with_capacity(request.topic_data.iter().map(|topic| topic.partition_data.len()).sum());
@@ -55,6 +61,10 @@ pub fn handle(cx: &Context<'_>, request: ProduceRequest) -> Answer<ProduceRespon
             } else {
                 partitions::by_name(cx.services, &topic.name, data.index)
             };
+            let partition = partition.and_then(|partition| {
+                let is_refused = is_internal(&partition.name().topic) && !internal_allowed;
+                if is_refused { Err(ErrorCode::InvalidTopicException) } else { Ok(partition) }
+            });
             laborious |= match (&partition, &data.records) {
                 (Ok(partition), Some(records)) => partition.is_laborious(records, cx.version, now),
                 _ => false,

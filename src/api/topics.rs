@@ -7,6 +7,8 @@ use felice_protocol::error::ErrorCode;
 use super::{Services, refusal};
 use crate::{
     controller::{Command, CreateTopics, NewTopic, Reply, TopicDefaults},
+    coordinator::OFFSETS_TOPIC,
+    metadata::is_internal,
     model::{Principal, TopicId},
 };
 
@@ -31,6 +33,20 @@ pub async fn auto_create(
     if services.replicas.trouble().is_some() {
         return names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect();
     }
+    let (internal, names): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_internal(name));
+    let mut failures = Vec::new();
+    for name in internal {
+        // The others belong to coordinators that are not served, and would be made wrong.
+        let made = if name == OFFSETS_TOPIC {
+            services.groups.ensure_topic().await
+        } else {
+            Err(ErrorCode::UnknownTopicOrPartition)
+        };
+        failures.extend(made.err().map(|error| (name, error)));
+    }
+    if names.is_empty() {
+        return failures;
+    }
     let topics = names
         .iter()
         .map(|name| NewTopic {
@@ -49,14 +65,12 @@ pub async fn auto_create(
         seed: services.env.random_u64(),
     });
     match services.quorum.submit(principal, command).await {
-        Ok(Reply::CreateTopics(results)) => results
-            .into_iter()
-            .filter_map(|(name, result)| {
-                let error = refusal::code(result.err()?.reason);
-                (error != ErrorCode::TopicAlreadyExists).then_some((name, error))
-            })
-            .collect(),
-        Ok(_) => names.into_iter().map(|name| (name, ErrorCode::UnknownServerError)).collect(),
-        Err(_) => names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable)).collect(),
+        Ok(Reply::CreateTopics(results)) => failures.extend(results.into_iter().filter_map(|(name, result)| {
+            let error = refusal::code(result.err()?.reason);
+            (error != ErrorCode::TopicAlreadyExists).then_some((name, error))
+        })),
+        Ok(_) => failures.extend(names.into_iter().map(|name| (name, ErrorCode::UnknownServerError))),
+        Err(_) => failures.extend(names.into_iter().map(|name| (name, ErrorCode::LeaderNotAvailable))),
     }
+    failures
 }

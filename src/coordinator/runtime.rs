@@ -117,9 +117,7 @@ impl GroupCoordinator {
     /// # Errors
     /// COORDINATOR_NOT_AVAILABLE: nobody leads its partition, or the topic cannot be made.
     pub async fn find(&self, group_id: &str) -> Result<NodeId, ErrorCode> {
-        if self.around.quorum.image().topic(OFFSETS_TOPIC).is_none() {
-            self.create_topic().await?;
-        }
+        self.ensure_topic().await?;
         let image = self.around.quorum.image();
         let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::CoordinatorNotAvailable)?;
         let index = PartitionIndex(partition_of(group_id, topic.partition_count()));
@@ -171,7 +169,17 @@ impl GroupCoordinator {
         shards.by_partition.get(&index).cloned().ok_or(ErrorCode::NotCoordinator)
     }
 
-    async fn create_topic(&self) -> Result<(), ErrorCode> {
+    /// Makes the topic where there is none yet.
+    ///
+    /// # Errors
+    /// COORDINATOR_NOT_AVAILABLE.
+    pub async fn ensure_topic(&self) -> Result<(), ErrorCode> {
+        if self.around.quorum.image().topic(OFFSETS_TOPIC).is_some() {
+            return Ok(());
+        }
+        if self.replicas.trouble().is_some() {
+            return Err(ErrorCode::CoordinatorNotAvailable);
+        }
         let _creating = self.creating.lock().await;
         let image = self.around.quorum.image();
         if image.topic(OFFSETS_TOPIC).is_some() {

@@ -14,4 +14,4 @@ pub use record::{
     PartitionChangeRecord, PartitionRecord, ProducerIdsRecord, Record, RecordError, RegisterBrokerRecord,
     RemoveTopicRecord, TOPIC_RESOURCE, TopicRecord, decode_batch, encode_batch,
 };
-pub use topic::{NO_LEADER, Partition, Topic};
+pub use topic::{NO_LEADER, Partition, Topic, is_internal};

@@ -12,6 +12,14 @@ use crate::model::{LeaderEpoch, NodeId, PartitionIndex, TopicId, Uuid};
 /// The leader of a partition that has none.
 pub const NO_LEADER: NodeId = NodeId(-1);
 
+/// The coordinators' own topics, as Kafka's `Topic.isInternal` has them: clients may read them and write to none.
+const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__transaction_state", "__share_group_state"];
+
+/// Whether a topic of this name is one of the coordinators'.
+pub fn is_internal(topic: &str) -> bool {
+    INTERNAL_TOPICS.contains(&topic)
+}
+
 /// A topic with its partitions and the settings that it overrides. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Topic {
