@@ -127,7 +127,7 @@ impl Broker {
                 },
             },
             Arc::clone(&env),
-            store,
+            Arc::clone(&store),
             quorum.image(),
         )
         .await?;
@@ -144,7 +144,8 @@ impl Broker {
 
         // After the partitions, which must be there when it looks for them.
         let groups = GroupCoordinatorConfig::from(&*config);
-        let groups = GroupCoordinator::start(groups, Arc::clone(&env), Arc::clone(&quorum), Arc::clone(&replicas));
+        let groups =
+            GroupCoordinator::start(groups, Arc::clone(&env), store, Arc::clone(&quorum), Arc::clone(&replicas));
 
         let stopping = CancellationToken::new();
         let services = Arc::new(Services {

@@ -1,6 +1,6 @@
 //! A coordinator's partition as it sees it: decisions are appended to it, and a state is made again by reading it.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use bytes::Bytes;
 use felice_protocol::{
@@ -8,13 +8,17 @@ use felice_protocol::{
     record::{Batch, BatchBuilder, BatchError, Compression, ControlType, RecordView},
     wire::Unencodable,
 };
-use tracing::warn;
+use tracing::{info, warn};
 
-use super::group::State;
+use super::{
+    group::State,
+    view::{Changes, View},
+};
 use crate::{
     log::{LogError, ReadError},
     model::{LeaderEpoch, Offset, ProducerId, Timestamp},
-    replica::{Acks, AppendError, Appended, Partition},
+    replica::{Acks, AppendError, Appended, Partition, Position},
+    store::StoreError,
 };
 
 /// Batches are made as the latest Produce makes them.
@@ -33,6 +37,8 @@ pub enum LoadError {
     Read(#[from] ReadError),
     #[error(transparent)]
     Log(#[from] LogError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
     #[error("the batch at offset {offset}: {cause}")]
     Batch { offset: i64, cause: BatchError },
     #[error("no longer led here")]
@@ -47,6 +53,15 @@ pub struct Journal {
     pub partition: Arc<Partition>,
     pub leader_epoch: LeaderEpoch,
     pub compression: Compression,
+}
+
+/// What a log comes to.
+pub struct Loaded {
+    pub state: State,
+    /// The log's end.
+    pub position: Position,
+    /// What the view does not have yet.
+    pub changes: Changes,
 }
 
 /// Records on their way into one batch.
@@ -75,6 +90,18 @@ impl Encoded {
         Ok(())
     }
 
+    /// How many records.
+    pub fn len(&self) -> i64 {
+        self.records.len() as i64
+    }
+
+    /// What these records change.
+    pub fn changes(self) -> Changes {
+        let mut changes = Changes::default();
+        self.records.into_iter().for_each(|(key, value)| changes.push(key, value));
+        changes
+    }
+
     /// Adds the records of `later`, which may be none.
     pub fn extend(&mut self, later: Encoded) {
         self.size += later.size;
@@ -100,7 +127,7 @@ impl Journal {
     }
 
     /// Appends the records as one batch: all of them or none.
-    pub fn append(&self, encoded: Encoded, now: Timestamp) -> Result<Appended, AppendError> {
+    pub fn append(&self, encoded: &Encoded, now: Timestamp) -> Result<Appended, AppendError> {
         if self.partition.leader_epoch() != self.leader_epoch {
             return Err(AppendError::NotLeader);
         }
@@ -111,12 +138,21 @@ impl Journal {
         self.partition.append(&batch.build(), Acks::All, PRODUCE_VERSION, now)
     }
 
-    /// Makes the state that the log comes to, up to its end as of now; returns that end. `goes_on` is asked now and then.
-    pub fn load(&self, read_bytes: usize, mut goes_on: impl FnMut() -> bool) -> Result<(State, Offset), LoadError> {
-        let mut state = State::default();
+    /// Makes the state that the log comes to, up to its end as of now, from the view and what the log has after it. `goes_on` is
+    /// asked now and then.
+    pub fn load(&self, view: &View, read_bytes: usize, goes_on: impl Fn() -> bool) -> Result<Loaded, LoadError> {
+        let mut loading = Loading::default();
         let mut from = self.partition.log_start();
         let end = self.partition.log_end();
-        let mut unknown = 0u64;
+        if let Some(position) = view.position()? {
+            if self.partition.holds(&position)? {
+                view.read(|key, value| loading.apply(None, &key, Some(&value)))?;
+                from = position.offset;
+            } else {
+                info!(partition = %self.partition.name(), "the stored view is not of this log any more: it is read from its start");
+                view.clear()?;
+            }
+        }
         while from < end {
             if !goes_on() {
                 return Err(LoadError::Stopping);
@@ -130,53 +166,91 @@ impl Journal {
             }
             let mut left = slice.bytes;
             while !left.is_empty() {
-                let at = from.0;
-                let split = Batch::split_first(&left).and_then(|(batch, rest)| {
-                    batch.verify_crc()?;
-                    Ok((batch, rest))
-                });
-                let (batch, rest) = split.map_err(|cause| LoadError::Batch { offset: at, cause })?;
-                unknown += replay(&mut state, &batch, from)?;
+                let offset = from.0;
+                let failed = |cause| LoadError::Batch { offset, cause };
+                let (batch, rest) = Batch::split_first(&left).map_err(failed)?;
+                batch.verify_crc().map_err(failed)?;
+                loading.replay(&batch, from).map_err(failed)?;
                 left = rest;
             }
             from = slice.next_offset;
         }
-        if unknown > 0 {
-            warn!(partition = %self.partition.name(), "{unknown} records of {} were passed over: a later version has written them, or they are damaged", self.partition.name());
+        if loading.passed_over > 0 {
+            warn!(
+                partition = %self.partition.name(),
+                "{} records are not known here, and were passed over: a later version has written them", loading.passed_over
+            );
         }
-        Ok((state, end))
+        let before = Offset(end.0.saturating_sub(1));
+        let leader_epoch = if end > self.partition.log_start() { self.partition.epoch_of(before)? } else { None };
+        let position = Position {
+            topic_id: self.partition.id().topic_id,
+            offset: end,
+            leader_epoch: leader_epoch.unwrap_or(LeaderEpoch::NONE),
+        };
+        Ok(Loaded { state: loading.state, changes: loading.changes, position })
     }
 }
 
-/// Applies a batch, but for records below `from`. Returns how many records were passed over.
-fn replay(state: &mut State, batch: &Batch, from: Offset) -> Result<u64, LoadError> {
-    let header = batch.header();
-    let failed = |cause| LoadError::Batch { offset: header.base_offset, cause };
-    let producer = header.is_transactional().then_some(ProducerId(header.producer_id));
-    let bytes = batch.record_bytes(DECOMPRESSED_MAX).map_err(failed)?;
-    let mut unknown = 0;
-    for record in batch.record_views(&bytes).map_err(failed)? {
-        let record: RecordView<'_> = record.map_err(failed)?;
-        if header.base_offset + i64::from(record.offset_delta) < from.0 {
-            continue;
-        }
-        if header.is_control() {
-            match ControlType::parse(record.key) {
-                Ok(ControlType::Commit) => state.end_transaction(ProducerId(header.producer_id), true),
-                Ok(ControlType::Abort) => state.end_transaction(ProducerId(header.producer_id), false),
-                _ => {}
+#[derive(Default)]
+struct Loading {
+    state: State,
+    changes: Changes,
+    /// What transactions have changed that have not ended.
+    undecided: BTreeMap<ProducerId, Changes>,
+    passed_over: u64,
+}
+
+impl Loading {
+    /// Applies a batch, but for records below `from`.
+    fn replay(&mut self, batch: &Batch, from: Offset) -> Result<(), BatchError> {
+        let header = batch.header();
+        let producer = ProducerId(header.producer_id);
+        let bytes = batch.record_bytes(DECOMPRESSED_MAX)?;
+        for record in batch.record_views(&bytes)? {
+            let record: RecordView<'_> = record?;
+            if header.base_offset + i64::from(record.offset_delta) < from.0 {
+                continue;
             }
-            continue;
+            if header.is_control() {
+                match ControlType::parse(record.key) {
+                    Ok(ControlType::Commit) => self.end_transaction(producer, true),
+                    Ok(ControlType::Abort) => self.end_transaction(producer, false),
+                    _ => {}
+                }
+                continue;
+            }
+            let producer = header.is_transactional().then_some(producer);
+            let Some(key) = record.key.map(|key| bytes.slice_ref(key)) else {
+                self.passed_over += 1;
+                continue;
+            };
+            let value = record.value.map(|value| bytes.slice_ref(value));
+            self.apply(producer, &key, value.as_ref());
+            let changes = match producer {
+                Some(producer) => self.undecided.entry(producer).or_default(),
+                None => &mut self.changes,
+            };
+            // Not as parts of what was read, which would stay in memory whole.
+            changes.push(Bytes::copy_from_slice(&key), value.as_deref().map(Bytes::copy_from_slice));
         }
-        let Some(key) = record.key else {
-            unknown += 1;
-            continue;
-        };
-        let value = record.value.map(|value| bytes.slice_ref(value));
-        match GroupRecord::decode(&bytes.slice_ref(key), value.as_ref()) {
-            Ok(record) => state.apply(producer, &record),
-            Err(RecordError::UnknownType(_) | RecordError::Malformed(_)) => unknown += 1,
+        Ok(())
+    }
+
+    fn apply(&mut self, producer: Option<ProducerId>, key: &Bytes, value: Option<&Bytes>) {
+        match GroupRecord::decode(key, value) {
+            Ok(record) => self.state.apply(producer, &record),
+            // As Kafka: what a later version has written it can do without.
+            Err(RecordError::UnknownType(_) | RecordError::Malformed(_)) => self.passed_over += 1,
         }
     }
-    Ok(unknown)
+
+    fn end_transaction(&mut self, producer: ProducerId, commits: bool) {
+        self.state.end_transaction(producer, commits);
+        if let Some(changes) = self.undecided.remove(&producer)
+            && commits
+        {
+            self.changes.extend(changes);
+        }
+    }
 }

@@ -6,6 +6,7 @@ pub mod group;
 mod journal;
 mod runtime;
 mod shard;
+mod view;
 
 pub use runtime::{GroupCoordinator, GroupCoordinatorConfig, OFFSETS_TOPIC};
 pub use shard::{Answered, NewCall};

@@ -15,6 +15,7 @@ use super::{
     group::{Answer, Command, GroupSettings, Query},
     journal::Journal,
     shard::{Answered, NewCall, Shard, Surroundings},
+    view,
 };
 use crate::{
     config::{self, BrokerConfig},
@@ -24,6 +25,7 @@ use crate::{
     model::{LeaderEpoch, NodeId, PartitionIndex, Principal, TopicId, TopicIdPartition},
     quorum::{Quorum, Subscriber},
     replica::Replicas,
+    store::SharedStore,
 };
 
 /// The topic in which groups and their offsets are.
@@ -83,12 +85,14 @@ impl GroupCoordinator {
     pub fn start(
         config: GroupCoordinatorConfig,
         env: SharedEnv,
+        store: SharedStore,
         quorum: Arc<Quorum>,
         replicas: Arc<Replicas>,
     ) -> Arc<GroupCoordinator> {
         let around = Arc::new(Surroundings {
             env,
             quorum: Arc::clone(&quorum),
+            store,
             settings: Arc::new(config.groups.clone()),
             load_bytes: config.load_bytes,
         });
@@ -243,6 +247,9 @@ impl GroupCoordinator {
                 }
                 goes_on
             });
+            if let Err(error) = view::clear_all_but(&self.around.store, topic_id) {
+                warn!("what is stored of groups whose topic is gone cannot be removed: {error}");
+            }
             shards.topic = topic_id;
             for (index, leader_epoch) in led {
                 if shards.by_partition.contains_key(&index) {

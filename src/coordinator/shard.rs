@@ -23,19 +23,24 @@ use tracing::{debug, error, info, warn};
 
 use super::{
     group::{Answer, CallId, Caller, Command, GroupMachine, GroupSettings, Out, Query, State},
-    journal::{Encoded, Journal, LoadError},
+    journal::{Encoded, Journal, LoadError, Loaded},
+    view::{Changes, View},
 };
 use crate::{
     env::SharedEnv,
+    model::Offset,
     model::Timestamp,
     quorum::Quorum,
-    replica::{AppendError, NotSafe, Pending},
+    replica::{AppendError, NotSafe, Pending, Position},
+    store::SharedStore,
 };
 
 /// A clock that runs so much faster or slower than time does was set, in milliseconds.
 const CLOCK_STEP_MS: i64 = 1_000;
 /// Deadlines that are met at once before others have their turn.
 const DEADLINES_AT_ONCE: usize = 1_000;
+/// So many bytes of changes are worth writing into the view.
+const VIEW_BATCH: usize = 4 << 20;
 /// Between two attempts to load a log that cannot be read.
 const RELOAD_DELAY: Duration = Duration::from_secs(1);
 
@@ -43,6 +48,8 @@ const RELOAD_DELAY: Duration = Duration::from_secs(1);
 pub struct Surroundings {
     pub env: SharedEnv,
     pub quorum: Arc<Quorum>,
+    /// Has the views.
+    pub store: SharedStore,
     pub settings: Arc<GroupSettings>,
     /// `offsets.load.buffer.size`
     pub load_bytes: usize,
@@ -51,6 +58,7 @@ pub struct Surroundings {
 /// The coordinator of one partition's groups.
 pub struct Shard {
     journal: Journal,
+    view: View,
     around: Arc<Surroundings>,
     queue: Mutex<Queue>,
     core: Mutex<Core>,
@@ -87,6 +95,12 @@ struct Active {
     pending: VecDeque<Uncommitted>,
     calls: HashMap<CallId, Waiting>,
     clock: Clock,
+    /// How far `committed` is.
+    position: Position,
+    /// What `committed` has and the view has not.
+    changes: Changes,
+    /// From so many bytes of changes on they are written into the view.
+    write_view_at: usize,
     /// The partition's when this was loaded.
     resets: u64,
     /// What the task sleeps until.
@@ -96,6 +110,8 @@ struct Active {
 struct Uncommitted {
     pending: Pending,
     state: State,
+    end: Offset,
+    changes: Changes,
     answers: Vec<(CallId, Answer)>,
 }
 
@@ -135,8 +151,10 @@ pub enum Answered {
 
 impl Shard {
     pub fn new(journal: Journal, around: Arc<Surroundings>, ending: CancellationToken) -> Arc<Shard> {
+        let view = View::new(Arc::clone(&around.store), journal.partition.id());
         Arc::new(Shard {
             journal,
+            view,
             around,
             queue: Mutex::default(),
             core: Mutex::new(Core::Loading),
@@ -256,7 +274,8 @@ impl Shard {
             }
         }
         self.append(active, round, now);
-        if !active.pending.is_empty() || is_earlier(active.machine.next_deadline(), active.wakes_at) {
+        let view_is_due = active.changes.bytes() >= active.write_view_at;
+        if !active.pending.is_empty() || view_is_due || is_earlier(active.machine.next_deadline(), active.wakes_at) {
             self.wake.notify_one();
         }
     }
@@ -307,23 +326,22 @@ impl Shard {
             }
             return true;
         }
-        match self.journal.append(encoded, now) {
+        match self.journal.append(&encoded, now) {
             Ok(appended) => {
-                match appended.wait_for {
-                    None if active.pending.is_empty() => {
-                        active.committed = active.machine.state().clone();
-                        active.answer(answers);
+                let state = active.machine.state().clone();
+                let end = appended.base_offset.plus(encoded.len());
+                let changes = encoded.changes();
+                match (appended.wait_for, active.pending.back_mut()) {
+                    (None, None) => self.commit(active, state, end, changes, answers),
+                    // The log commits in order: what is before it is committed as well, and the task is about to see that.
+                    (None, Some(last)) => {
+                        last.state = state;
+                        last.end = end;
+                        last.changes.extend(changes);
+                        last.answers.extend(answers);
                     }
-                    // The log commits in order: what is before it is committed as well, and its task is about to see that.
-                    None => {
-                        if let Some(last) = active.pending.back_mut() {
-                            last.answers.extend(answers);
-                            last.state = active.machine.state().clone();
-                        }
-                    }
-                    Some(pending) => {
-                        let state = active.machine.state().clone();
-                        active.pending.push_back(Uncommitted { pending, state, answers });
+                    (Some(pending), _) => {
+                        active.pending.push_back(Uncommitted { pending, state, end, changes, answers });
                     }
                 }
                 true
@@ -336,6 +354,14 @@ impl Shard {
                 false
             }
         }
+    }
+
+    fn commit(&self, active: &mut Active, state: State, end: Offset, changes: Changes, answers: Vec<(CallId, Answer)>) {
+        active.committed = state;
+        active.position.offset = end;
+        active.position.leader_epoch = self.journal.leader_epoch;
+        active.changes.extend(changes);
+        active.answer(answers);
     }
 
     /// Nothing that was decided after `state` has happened. Whoever waits looks for its coordinator again.
@@ -351,11 +377,56 @@ impl Shard {
             match self.next_event().await {
                 Event::Load => self.load().await,
                 Event::Look => self.work_off(),
+                Event::WriteView => {
+                    let writing = self.write_view();
+                    tokio::task::spawn_blocking(writing);
+                }
                 Event::Committed(result) => self.committed(result),
                 Event::End => break,
             }
         }
+        let writing = self.write_view();
+        // Nobody is answered any more, so that nothing is added to what is written here.
         self.finish(ErrorCode::NotCoordinator);
+        let _ = tokio::task::spawn_blocking(writing).await;
+    }
+
+    /// Takes what the view does not have, for the caller to write where it may take its time.
+    fn write_view(self: &Arc<Self>) -> impl FnOnce() + Send + use<> {
+        let mut taken = None;
+        if let Core::Active(active) = &mut *self.core.lock() {
+            // A transaction that is open would be missing from it.
+            if !active.changes.is_empty() && active.committed.pending.is_empty() {
+                taken = Some((mem::take(&mut active.changes), active.position));
+            }
+            active.write_view_at = usize::MAX;
+        }
+        let shard = Arc::clone(self);
+        move || {
+            let Some((changes, position)) = taken else { return shard.allow_view(VIEW_BATCH) };
+            let written = match shard.journal.partition.flush_for_view() {
+                Ok(end) if end >= position.offset => {
+                    shard.view.write(&changes, position).map_err(|error| error.to_string())
+                }
+                Ok(_) => Err("it was not flushed".to_owned()),
+                Err(error) => Err(error.to_string()),
+            };
+            let Err(why) = written else { return shard.allow_view(VIEW_BATCH) };
+            debug!(partition = %shard.journal.partition.name(), "the view was not written, and will be later: {why}");
+            let mut core = shard.core.lock();
+            if let Core::Active(active) = &mut *core {
+                let later = mem::replace(&mut active.changes, changes);
+                active.changes.extend(later);
+                // Not at once again.
+                active.write_view_at = active.changes.bytes().saturating_mul(2).max(VIEW_BATCH);
+            }
+        }
+    }
+
+    fn allow_view(&self, at: usize) {
+        if let Core::Active(active) = &mut *self.core.lock() {
+            active.write_view_at = at;
+        }
     }
 
     async fn next_event(&self) -> Event {
@@ -366,6 +437,9 @@ impl Shard {
                 Core::Loading => return if self.ending.is_cancelled() { Event::End } else { Event::Load },
                 Core::Ended(_) => return Event::End,
                 Core::Active(active) => {
+                    if active.changes.bytes() >= active.write_view_at {
+                        return Event::WriteView;
+                    }
                     active.wakes_at = active.machine.next_deadline();
                     let now = active.now(&self.around.env);
                     let in_trouble = self.journal.partition.trouble(now).is_some();
@@ -401,9 +475,8 @@ impl Shard {
             let Core::Active(active) = &mut *core else { return };
             match result {
                 Ok(()) => {
-                    if let Some(first) = active.pending.pop_front() {
-                        active.committed = first.state;
-                        active.answer(first.answers);
+                    if let Some(Uncommitted { state, end, changes, answers, .. }) = active.pending.pop_front() {
+                        self.commit(active, state, end, changes, answers);
                     }
                 }
                 Err(NotSafe::NotLeader) => {
@@ -425,15 +498,15 @@ impl Shard {
         let shard = Arc::clone(self);
         let loaded = tokio::task::spawn_blocking(move || {
             let resets = shard.journal.partition.resets();
-            let loaded = shard.journal.load(shard.around.load_bytes, || !shard.ending.is_cancelled());
-            loaded.map(|(state, end)| (state, end, resets))
+            let loaded = shard.journal.load(&shard.view, shard.around.load_bytes, || !shard.ending.is_cancelled());
+            loaded.map(|loaded| (loaded, resets))
         });
         let error = match loaded.await {
-            Ok(Ok((state, end, resets))) => {
+            Ok(Ok((Loaded { state, position, changes }, resets))) => {
                 // Nobody may be told of what is not committed yet.
                 let committed = select! {
                     () = self.ending.cancelled() => Err(NotSafe::NotLeader),
-                    committed = self.journal.partition.committed_to(end, self.journal.leader_epoch) => committed,
+                    committed = self.journal.partition.committed_to(position.offset, self.journal.leader_epoch) => committed,
                 };
                 match committed {
                     Ok(()) => {}
@@ -452,6 +525,9 @@ impl Shard {
                     machine,
                     committed: state,
                     pending: VecDeque::new(),
+                    position,
+                    changes,
+                    write_view_at: VIEW_BATCH,
                     calls: HashMap::new(),
                     clock: Clock { wall, at: Instant::now() },
                     resets,
@@ -487,6 +563,7 @@ impl Shard {
 enum Event {
     Load,
     Look,
+    WriteView,
     Committed(Result<(), NotSafe>),
     End,
 }

@@ -8,7 +8,7 @@ use tokio::{
 };
 use tracing::debug;
 
-use super::{Isolation, Partition, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
+use super::{Isolation, Partition, Position, Scalars, partition::log_ends, scalars::AtRest, slot::display_bytes};
 use crate::{
     log::{Log, LogError, LogSlice, ReadError, ReadSlice, Recovered},
     model::{LeaderEpoch, Offset, Timestamp, Uuid},
@@ -170,6 +170,27 @@ impl Partition {
     /// is known here of what may be read.
     pub fn read_into_memory(&self, from: Offset, max_bytes: usize, until: Offset) -> Result<ReadSlice, ReadError> {
         self.log()?.read(from, max_bytes, until, true)
+    }
+
+    /// Whether a view of this log at this position misses nothing: the log holds the position, and was not compacted beyond it.
+    /// Compaction drops tombstones, and what they delete would still be in the view.
+    pub fn holds(&self, position: &Position) -> Result<bool, LogError> {
+        let first_dirty = self.stored.lock().first_dirty;
+        if position.topic_id != self.id().topic_id || first_dirty.is_some_and(|offset| offset > position.offset) {
+            return Ok(false);
+        }
+        if let Some(at_rest) = self.unopened()
+            && (position.offset, position.leader_epoch) == (at_rest.log_end, at_rest.latest_epoch)
+        {
+            return Ok(true);
+        }
+        Ok(position.is_held_by(&*self.log()?))
+    }
+
+    /// Flushes the log. What may be put into a view ends where this says: below, nothing is taken back.
+    pub fn flush_for_view(self: &Arc<Self>) -> Result<Offset, LogError> {
+        self.flush()?;
+        Ok(self.replica.lock().materializable())
     }
 
     /// Where the largest leader epoch up to `asked` ends.

@@ -25,10 +25,13 @@ pub enum Table {
     Snapshot,
     /// Scalars of a partition's replica (recovery point, log start offset, ...), by topic id, partition and directory id.
     Partition,
+    /// What the coordinators' logs came to, by topic id, partition and the record's key.
+    Coordinator,
 }
 
 impl Table {
-    pub const ALL: [Table; 4] = [Table::RaftLog, Table::RaftState, Table::Snapshot, Table::Partition];
+    pub const ALL: [Table; 5] =
+        [Table::RaftLog, Table::RaftState, Table::Snapshot, Table::Partition, Table::Coordinator];
 
     /// The name on disk; never changed.
     pub fn name(self) -> &'static str {
@@ -37,6 +40,7 @@ impl Table {
             Table::RaftState => "raft-state",
             Table::Snapshot => "snapshot",
             Table::Partition => "partition",
+            Table::Coordinator => "coordinator",
         }
     }
 }
@@ -115,6 +119,21 @@ impl KeyRange {
             to
         });
         KeyRange { from, to }
+    }
+
+    /// The same keys, but none before `from`.
+    #[must_use]
+    pub fn starting_at(self, from: Vec<u8>) -> KeyRange {
+        KeyRange { from: from.max(self.from), to: self.to }
+    }
+
+    pub fn start(&self) -> &[u8] {
+        &self.from
+    }
+
+    /// The first key behind it; `None` where it has no end.
+    pub fn end(&self) -> Option<&[u8]> {
+        self.to.as_deref()
     }
 
     fn is_empty(&self) -> bool {

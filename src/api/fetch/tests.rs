@@ -96,11 +96,18 @@ impl Broker {
             min_free_bytes: None,
             settings: Box::new(settings),
         };
-        let replicas = Replicas::start(replicas, env.clone(), store, &quorum.image(), &Progress::default()).unwrap();
+        let replicas =
+            Replicas::start(replicas, env.clone(), Arc::clone(&store), &quorum.image(), &Progress::default()).unwrap();
         quorum.subscribe(Arc::new(Follower(Arc::clone(&replicas))));
         let quorum = Arc::new(quorum);
         let groups = GroupCoordinatorConfig::from(&config);
-        let groups = GroupCoordinator::start(groups, env.clone(), Arc::clone(&quorum), Arc::clone(&replicas));
+        let groups = GroupCoordinator::start(
+            groups,
+            env.clone(),
+            Arc::clone(&store),
+            Arc::clone(&quorum),
+            Arc::clone(&replicas),
+        );
         let services = Services {
             node_id,
             cluster_id: Arc::from("cluster"),
