@@ -17,6 +17,7 @@
 //!   group, and the last one to join answers all.
 
 mod admin;
+pub mod assignor;
 mod classic;
 mod command;
 mod consumer;
