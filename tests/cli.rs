@@ -171,6 +171,23 @@ fn a_bad_setting_is_one_line_and_no_folder() {
     }
 }
 
+/// With no line changed: only the port and the folder are given, so that it disturbs no other.
+#[test]
+fn the_server_properties_that_kafka_ships_starts() {
+    let root = TempDir::new().unwrap();
+    let mut command = felice();
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/settings/server.properties");
+    command.args(["serve", "--config", file, "--listen", "127.0.0.1:0", "--data-dir"]).arg(root.path().join("data"));
+    let mut running = Running::spawn(command);
+    let lines = running.wait_for(READY);
+    let controller: Vec<&String> = lines.iter().filter(|line| line.contains("CONTROLLER")).collect();
+    let told = "CONTROLLER (:9093) is not opened: this node is its own controller, and there are no others yet";
+    assert!(matches!(controller[..], [line] if line.ends_with(told)), "{lines:#?}");
+    assert!(!lines.iter().any(|line| line.contains(" ERROR ")), "{lines:#?}");
+    running.signal(Signal::TERM);
+    assert_eq!(running.wait().code(), Some(0));
+}
+
 #[test]
 fn a_folder_that_is_not_ours_is_refused_and_not_touched() {
     let root = TempDir::new().unwrap();

@@ -8,7 +8,8 @@ use std::{
 };
 
 use super::{
-    ConfigError, GroupSettings, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig, listeners,
+    ConfigError, GroupSettings, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig,
+    controllers, listeners,
     setting::{Value, split_list},
     topic::{self, Described, DescribedSynonym, Source},
 };
@@ -24,6 +25,8 @@ pub struct BrokerConfig {
     pub data_dir: Option<PathBuf>,
     /// At least one; the first is the one for other brokers (`inter.broker.listener.name`).
     pub listeners: Vec<ListenerConfig>,
+    /// `controller.listener.names`: listeners that are not opened.
+    pub controller_listeners: Vec<ListenerConfig>,
 
     pub max_connections: usize,
     pub max_connections_per_ip: usize,
@@ -102,7 +105,9 @@ impl BrokerConfig {
         let roles = read.list("process.roles");
         if !["broker", "controller"].iter().all(|role| roles.iter().any(|given| given == role)) {
             let (value, only) = (roles.join(","), "broker,controller");
-            keep(Err(read.problem("process.roles", ConfigError::ValueNotYet { name: "process.roles", value, only })));
+            // Whatever else such a file says is for another kind of node.
+            let error = ConfigError::ValueNotYet { name: "process.roles", value, only };
+            return Err(vec![read.problem("process.roles", error)]);
         }
         let data_dir = read.data_dir().unwrap_or_else(|problem| {
             keep(Err(problem));
@@ -130,8 +135,9 @@ impl BrokerConfig {
         });
         let listeners = listeners::listeners(&settings, listen).unwrap_or_else(|problem| {
             keep(Err(problem));
-            Vec::new()
+            listeners::Listeners::default()
         });
+        keep(controllers::check(&settings, &listeners.controllers, NodeId(node_id)));
         if !problems.is_empty() {
             return Err(problems);
         }
@@ -140,7 +146,8 @@ impl BrokerConfig {
             node_id: NodeId(node_id),
             rack: settings.given("broker.rack").map(Value::to_text).filter(|rack| !rack.is_empty()),
             data_dir,
-            listeners,
+            listeners: listeners.brokers,
+            controller_listeners: listeners.controllers,
             max_connections: read.size("max.connections"),
             max_connections_per_ip: read.size("max.connections.per.ip"),
             max_connections_per_ip_overrides: overrides,

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use super::{ConfigError, Problem, Settings, setting::Value};
+use super::{ConfigError, Problem, Settings, controllers, setting::Value};
 
 /// A listener's name where nothing else is said; also its security protocol.
 pub const PLAINTEXT: &str = "PLAINTEXT";
@@ -120,7 +120,7 @@ impl fmt::Display for Bind {
 }
 
 impl Host {
-    fn is_wildcard(&self) -> bool {
+    pub(super) fn is_wildcard(&self) -> bool {
         match self {
             Host::All => true,
             Host::Ip(ip) => ip.is_unspecified(),
@@ -137,24 +137,44 @@ impl Host {
     }
 }
 
-/// The listeners that the settings and `--listen` make, the one for other brokers first.
-pub(super) fn listeners(settings: &Settings, listen: &[String]) -> Result<Vec<ListenerConfig>, Problem> {
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    /// At least one, the one for other brokers first.
+    pub brokers: Vec<ListenerConfig>,
+    /// Those that `controller.listener.names` names.
+    pub controllers: Vec<ListenerConfig>,
+}
+
+/// The listeners that the settings and `--listen` make.
+pub(super) fn listeners(settings: &Settings, listen: &[String]) -> Result<Listeners, Problem> {
     let blame = |name: &'static str| {
         let origin = settings.origin(name);
         move |error: ConfigError| Problem { origin: origin.clone(), error }
     };
     let protocols = Protocols::new(settings).map_err(blame("listener.security.protocol.map"))?;
+    let set = from_setting(settings, &protocols);
     let mut listeners = if listen.is_empty() {
-        from_setting(settings, &protocols).map_err(blame("listeners"))?
+        set.map_err(blame("listeners"))?
     } else {
-        vec![from_flags(listen).map_err(|error| Problem { origin: Some(super::Origin::Flag("--listen")), error })?]
+        // What is not obeyed need not be right.
+        let mut listeners = set.unwrap_or_default();
+        listeners.retain(|listener| protocols.controllers.contains(&listener.name));
+        let flag = |error| Problem { origin: Some(super::Origin::Flag("--listen")), error };
+        listeners.insert(0, from_flags(listen).map_err(flag)?);
+        listeners
     };
     advertise(&mut listeners, settings, &protocols).map_err(blame("advertised.listeners"))?;
+    let (controllers, mut listeners): (Vec<_>, Vec<_>) =
+        listeners.into_iter().partition(|listener| protocols.controllers.contains(&listener.name));
+    if listeners.is_empty() {
+        let rule = "listeners names no listener".to_owned();
+        return Err(blame("listeners")(ConfigError::Rule(rule)));
+    }
     let by_protocol = settings.given("inter.broker.listener.name").is_none();
     let chosen_by = if by_protocol { "security.inter.broker.protocol" } else { "inter.broker.listener.name" };
     let first = inter_broker(&listeners, settings).map_err(blame(chosen_by))?;
     listeners[..=first].rotate_right(1);
-    Ok(listeners)
+    Ok(Listeners { brokers: listeners, controllers })
 }
 
 fn from_flags(listen: &[String]) -> Result<ListenerConfig, ConfigError> {
@@ -192,9 +212,6 @@ fn from_setting(settings: &Settings, protocols: &Protocols) -> Result<Vec<Listen
             }
         }
         listeners.push(ListenerConfig { name, bind: vec![bind], advertised: None });
-    }
-    if listeners.is_empty() {
-        return Err(ConfigError::Rule("listeners names no listener".to_owned()));
     }
     Ok(listeners)
 }
@@ -254,7 +271,11 @@ fn inter_broker(listeners: &[ListenerConfig], settings: &Settings) -> Result<usi
 }
 
 /// `listener.security.protocol.map`.
-struct Protocols(Vec<(String, String)>);
+struct Protocols {
+    map: Vec<(String, String)>,
+    /// Listeners that are not opened, and that Kafka takes for PLAINTEXT where the map is not set.
+    controllers: Vec<String>,
+}
 
 impl Protocols {
     fn new(settings: &Settings) -> Result<Protocols, ConfigError> {
@@ -278,12 +299,17 @@ impl Protocols {
             }
             map.push((name, protocol));
         }
-        Ok(Protocols(map))
+        let controllers = controllers::listener_names(settings);
+        if settings.given(SETTING).is_none() {
+            let unmapped = controllers.iter().filter(|name| !map.iter().any(|(known, _)| known == *name));
+            map.extend(unmapped.map(|name| (name.clone(), PLAINTEXT.to_owned())).collect::<Vec<_>>());
+        }
+        Ok(Protocols { map, controllers })
     }
 
     /// Whether the listener called `name` in `setting` is one that can be opened.
     fn check(&self, setting: &'static str, name: &str) -> Result<(), ConfigError> {
-        match self.0.iter().find(|(known, _)| known == name) {
+        match self.map.iter().find(|(known, _)| known == name) {
             Some((_, protocol)) if protocol == PLAINTEXT => Ok(()),
             Some((_, protocol)) => {
                 let what = match protocol == name {
@@ -317,7 +343,7 @@ fn split_name(entry: &str) -> Result<(String, &str), String> {
 }
 
 /// `host:port` in its parts, an IPv6 address without its brackets.
-fn split_host_port(text: &str) -> Result<(String, u16), String> {
+pub(super) fn split_host_port(text: &str) -> Result<(String, u16), String> {
     let (host, port) = text.rsplit_once(':').ok_or("expected host:port")?;
     let port = port.parse().map_err(|_| format!("{port:?} is no port (0 to 65535)"))?;
     let host = match host.strip_prefix('[') {
@@ -349,7 +375,7 @@ mod tests {
     fn parse(pairs: &[(&str, &str)], listen: &[&str]) -> Result<Vec<ListenerConfig>, String> {
         let settings = Settings::of(pairs).map_err(|problems| problems[0].to_string())?;
         let listen: Vec<String> = listen.iter().map(|text| (*text).to_owned()).collect();
-        listeners(&settings, &listen).map_err(|problem| problem.to_string())
+        listeners(&settings, &listen).map(|made| made.brokers).map_err(|problem| problem.to_string())
     }
 
     fn shown(listeners: &[ListenerConfig]) -> String {

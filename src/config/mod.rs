@@ -5,6 +5,7 @@
 
 mod banner;
 mod broker;
+mod controllers;
 mod error;
 pub mod group;
 mod groups;
@@ -57,8 +58,9 @@ pub fn load(given: &Given<'_>) -> Result<(BrokerConfig, Vec<String>), Vec<Proble
     for pair in given.set {
         layers.set(pair);
     }
-    let (settings, warnings) = layers.finish()?;
+    let (settings, mut warnings) = layers.finish()?;
     let mut config = BrokerConfig::new(settings, given.listen)?;
+    warnings.extend(controllers::notes(&config.settings, &config.controller_listeners));
     if let Some(dir) = given.data_dir {
         config.data_dir = Some(dir.to_owned());
         config.settings.note_flag("--data-dir", "log.dirs", vec![dir.display().to_string()]);
@@ -88,12 +90,50 @@ mod tests {
         assert_eq!(told("log.dirs").as_deref(), Some("/flag, with a comma"));
     }
 
+    #[test]
+    fn the_file_that_kafka_ships_is_taken_as_it_is() {
+        let file = include_bytes!("../../tests/fixtures/settings/server.properties");
+        let given = Given { file: Some((Path::new("F"), file)), ..Given::default() };
+        let (config, warnings) = load(&given).unwrap();
+        let listeners: Vec<String> =
+            config.listeners.iter().map(|listener| format!("{}@{}", listener.name, listener.bind[0])).collect();
+        assert_eq!(listeners, ["PLAINTEXT@:9092"]);
+        assert_eq!(config.data_dir.as_deref(), Some(Path::new("/tmp/kraft-combined-logs")));
+        assert_eq!((config.recovery_threads, config.groups.offsets_topic.replication_factor), (2, 1));
+        assert_eq!(warnings.len(), 9, "{warnings:#?}");
+        let last = "CONTROLLER (:9093) is not opened: this node is its own controller, and there are no others yet";
+        assert_eq!(warnings[8], last);
+    }
+
+    /// Those of Kafka's files that are for a node of another kind.
+    #[test]
+    fn a_file_for_a_node_of_a_cluster_is_refused_in_one_line() {
+        for role in ["broker", "controller"] {
+            let file = format!(
+                "process.roles={role}\nnode.id=2\ncontroller.quorum.bootstrap.servers=localhost:9093\n\
+                 listeners={}\ncontroller.listener.names=CONTROLLER\n",
+                if role == "broker" { "PLAINTEXT://localhost:9092" } else { "CONTROLLER://:9093" }
+            );
+            let given = Given { file: Some((Path::new("F"), file.as_bytes())), ..Given::default() };
+            let problems = load(&given).unwrap_err();
+            let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let why = "is not supported yet; only process.roles=broker,controller is";
+            assert_eq!(told, [format!("F, line 1: process.roles={role} {why}")]);
+        }
+    }
+
     /// The facts of Kafka 4.3.1, so that a row that drifts is seen.
     #[test]
     fn the_table_agrees_with_kafka() {
         let facts = include_str!("kafka-4.3.tsv");
-        let ours_by_choice =
-            ["group.coordinator.rebalance.protocols", "log.dir", "listeners", "node.id", "process.roles"];
+        let ours_by_choice = [
+            "controller.listener.names",
+            "group.coordinator.rebalance.protocols",
+            "log.dir",
+            "listeners",
+            "node.id",
+            "process.roles",
+        ];
         for fact in facts.lines().filter(|line| !line.starts_with('#')) {
             let [scope, name, ty, default, valid, changes] = fact.split('\t').collect::<Vec<_>>()[..] else {
                 panic!("{fact}");
@@ -121,6 +161,8 @@ mod tests {
             match setting.valid {
                 // Looked at where the listeners are made.
                 Valid::Any if name == "security.inter.broker.protocol" => {}
+                // Looked at with the listeners too.
+                Valid::Any if name.starts_with("controller.quorum.") => {}
                 Valid::Any => assert_eq!(valid, "", "{name}"),
                 // Kafka checks the bound of log.roll.ms elsewhere.
                 Valid::AtLeast(min) if !valid.is_empty() => assert_eq!(valid, format!("[{min},...]"), "{name}"),
