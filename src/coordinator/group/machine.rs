@@ -6,7 +6,7 @@ use felice_protocol::coordinator::GroupRecord;
 
 use super::{
     Answer, Caller, Command, GroupSettings, Out, Query, State, Timer, Timers, classic::ClassicGroups,
-    consumer::ConsumerGroups,
+    consumer::ConsumerGroups, offsets::OffsetsSoft,
 };
 use crate::{metadata::Image, model::Timestamp};
 
@@ -27,6 +27,7 @@ pub struct Soft {
     pub(super) timers: Timers,
     pub(super) classic: ClassicGroups,
     pub(super) consumer: ConsumerGroups,
+    pub(super) offsets: OffsetsSoft,
 }
 
 /// When it is, what the cluster is like, and where records and answers go.

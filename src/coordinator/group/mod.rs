@@ -21,6 +21,7 @@ pub mod assignor;
 mod classic;
 mod command;
 mod consumer;
+mod interim;
 mod machine;
 mod offsets;
 mod settings;

@@ -131,11 +131,20 @@ impl State {
 
     /// Whether a transaction that has not ended has committed an offset of this partition.
     pub fn is_pending(&self, group: &str, topic: &str, partition: i32) -> bool {
-        !self.pending.is_empty()
-            && self
-                .pending
-                .values()
-                .any(|offsets| offsets.keys().any(|(g, t, p)| (&**g, &**t, *p) == (group, topic, partition)))
+        if self.pending.is_empty() {
+            return false;
+        }
+        let key: OffsetKey = (Arc::from(group), Arc::from(topic), partition);
+        self.pending.values().any(|offsets| offsets.contains_key(&key))
+    }
+
+    /// What transactions that have not ended have committed for a group.
+    pub fn pending_of(&self, group: &str) -> impl Iterator<Item = &OffsetKey> {
+        let first: OffsetKey = (Arc::from(group), Arc::from(""), i32::MIN);
+        self.pending.values().flat_map(move |offsets| {
+            let group = first.0.clone();
+            offsets.range(first.clone()..).map(|(key, _)| key).take_while(move |key| key.0 == group)
+        })
     }
 
     pub fn offset(&self, group: &str, topic: &str, partition: i32) -> Option<&Arc<CommittedOffset>> {

@@ -1,0 +1,71 @@
+//! Offsets of a topic go with it.
+
+use std::{collections::BTreeSet, ops::Bound, sync::Arc};
+
+use super::expire::DELETED_PER_STEP;
+use crate::{
+    coordinator::group::{CommittedOffset, GroupMachine, machine::Cx},
+    metadata::Image,
+};
+
+/// Topics whose offsets are being removed, and the groups that are still to be looked at.
+#[derive(Debug)]
+pub struct Forgetting {
+    topics: BTreeSet<Arc<str>>,
+    groups: Bound<Arc<str>>,
+}
+
+impl GroupMachine {
+    /// Topics are gone, and so are their offsets: the first of them now, the others in slices.
+    pub(in crate::coordinator::group) fn forget_topics(&mut self, cx: &mut Cx<'_>, topics: &[Arc<str>]) {
+        if topics.is_empty() {
+            return;
+        }
+        let begun = self.soft.offsets.forgetting.take().map(|begun| begun.topics);
+        let topics: BTreeSet<Arc<str>> = begun.unwrap_or_default().into_iter().chain(topics.iter().cloned()).collect();
+        self.forget_pending_of(cx, &topics);
+        self.soft.offsets.forgetting = Some(Forgetting { topics, groups: Bound::Unbounded });
+        self.forget_slice(cx);
+        self.set_expiry(cx.now);
+    }
+
+    pub(super) fn forget_slice(&mut self, cx: &mut Cx<'_>) {
+        let Some(mut forgetting) = self.soft.offsets.forgetting.take() else { return };
+        let mut doomed = Vec::new();
+        let from = forgetting.groups.as_ref().map(|id| &**id);
+        'groups: for (group, offsets) in self.state.offsets.range::<str, _>((from, Bound::Unbounded)) {
+            let topics = forgetting.topics.iter().filter_map(|topic| Some((topic, offsets.get(topic)?)));
+            for (topic, partitions) in topics {
+                let gone = partitions.iter().filter(|(_, offset)| is_of_gone(offset, topic, cx.image));
+                for (partition, _) in gone {
+                    if doomed.len() == DELETED_PER_STEP {
+                        forgetting.groups = Bound::Included(group.clone());
+                        self.soft.offsets.forgetting = Some(forgetting);
+                        break 'groups;
+                    }
+                    doomed.push((group.clone(), topic.clone(), *partition));
+                }
+            }
+        }
+        for (group, topic, partition) in doomed {
+            self.forget(cx, &group, &topic, partition);
+        }
+    }
+
+    /// What transactions have pending goes too, so that their end does not bring it back.
+    fn forget_pending_of(&mut self, cx: &mut Cx<'_>, topics: &BTreeSet<Arc<str>>) {
+        let pending = self.state.pending.values().flatten();
+        let gone =
+            pending.filter(|((_, topic, _), offset)| topics.contains(topic) && is_of_gone(offset, topic, cx.image));
+        let doomed: BTreeSet<_> = gone.map(|(key, _)| key.clone()).collect();
+        for (group, topic, partition) in doomed {
+            self.forget(cx, &group, &topic, partition);
+        }
+    }
+}
+
+/// Whether an offset is not of the topic that has the name now. One that does not know its topic's id was committed for
+/// the old one, as far as anybody can tell.
+fn is_of_gone(offset: &CommittedOffset, topic: &str, image: &Image) -> bool {
+    image.topic(topic).is_none_or(|now| now.id().0 != offset.topic_id)
+}
