@@ -1,0 +1,49 @@
+"""Real clients in groups: compat/groups/run groups|groups-fast [--only WORD] [--show]
+
+groups-fast is the share of scripts/test. --only runs the scenarios with WORD in their title, --show tells every event.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+import traceback
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from group import SETTINGS
+from harness.broker import Broker
+from scenarios import SCENARIOS
+
+
+def main():
+    arguments = argparse.ArgumentParser(usage=__doc__)
+    arguments.add_argument("share", choices=["groups", "groups-fast"])
+    arguments.add_argument("--only", default="")
+    arguments.add_argument("--show", action="store_true")
+    chosen = arguments.parse_args()
+    run = [each for each in SCENARIOS if chosen.only in each.title and (each.fast or chosen.share == "groups")]
+    failed = [each.title for each in run if not passes(each, chosen.show)]
+    if failed or not run:
+        sys.exit(f"  FAIL {len(failed)} of {len(run)} scenarios: {', '.join(failed)}")
+
+
+def passes(scenario, show):
+    """Each has a broker of its own: what one breaks is not seen by the next."""
+    start = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="felice-groups") as folder:
+        broker = Broker(Path(folder, "broker"), settings=SETTINGS)
+        try:
+            with broker:
+                scenario.run(broker, Path(folder), show)
+        except Exception as failure:
+            print(f"  FAIL {scenario.title}: {failure}", flush=True)
+            traceback.print_exc()
+            print(broker.log_tail(), file=sys.stderr)
+            return False
+    print(f"  {scenario.title}: {time.monotonic() - start:.1f} s", flush=True)
+    return True
+
+
+main()

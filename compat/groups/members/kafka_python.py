@@ -1,0 +1,74 @@
+"""One member of a group over kafka-python."""
+
+import logging
+
+from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
+from kafka.coordinator.assignors.range import RangePartitionAssignor
+from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from kafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
+from kafka.errors import KafkaError
+from member import HEARTBEAT_MS, OPTIONS, SESSION_MS, Processed, closing, run, say_partitions, say_refused
+
+logging.getLogger("kafka").setLevel(logging.CRITICAL)
+ASSIGNORS = {
+    "range": RangePartitionAssignor,
+    "roundrobin": RoundRobinPartitionAssignor,
+    "sticky": StickyPartitionAssignor,
+    "cooperative-sticky": CooperativeStickyAssignor,
+}
+processed = Processed()
+
+
+def consume():
+    client = KafkaConsumer(
+        bootstrap_servers=OPTIONS["address"],
+        group_id=OPTIONS["group"],
+        group_instance_id=OPTIONS.get("instance"),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        partition_assignment_strategy=[ASSIGNORS[OPTIONS["assignor"]]],
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        reconnect_backoff_max_ms=200,
+        metadata_max_age_ms=1000,
+    )
+    client.subscribe(topics=OPTIONS["topics"].split(","), listener=Listener(client))
+    while not closing.is_set():
+        found = client.poll(timeout_ms=100)
+        processed.add([(r.topic, r.partition, r.offset, r.value) for records in found.values() for r in records])
+        commit(client, processed.due())
+    commit(client, processed.of(list(processed.offsets)))
+    client.close(autocommit=False)
+
+
+class Listener(ConsumerRebalanceListener):
+    def __init__(self, client):
+        self._client = client
+
+    def on_partitions_assigned(self, assigned):
+        say_partitions("assigned", assigned)
+
+    def on_partitions_revoked(self, revoked):
+        names = [tuple(each) for each in revoked]
+        commit(self._client, processed.of(names))
+        processed.forget(names)
+        say_partitions("revoked", revoked)
+
+    def on_partitions_lost(self, lost):
+        processed.forget([tuple(each) for each in lost])
+        say_partitions("lost", lost)
+
+
+def commit(client, offsets):
+    if not offsets:
+        return
+    try:
+        client.commit({TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()})
+    except KafkaError as failure:
+        say_refused(failure)
+        return
+    processed.committed(offsets)
+
+
+run(consume)
