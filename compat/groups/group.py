@@ -57,7 +57,7 @@ class Member:
 
     def errors(self):
         self._errors.seek(0)
-        return self._errors.read()[-3000:]
+        return self._errors.read()[:4000]
 
     def say(self, command):
         self._process.stdin.write(command + "\n")
@@ -84,10 +84,11 @@ class Member:
         self._process.send_signal(signal.SIGCONT)
 
     def end(self):
-        """Whatever state it is in."""
+        """Whatever state it is in; returns what it printed."""
         self._process.kill()
         self._process.wait()
-        self._errors.close()
+        with self._errors:
+            return self.errors()
 
 
 class Group:
@@ -222,12 +223,10 @@ class Group:
         return self
 
     def __exit__(self, kind, value, trace):
-        if kind is not None:
-            for member in self._all:
-                if errors := member.errors():
-                    print(f"{member.name} ({member.client}) printed: {errors[-800:]}")
         for member in self._all:
-            member.end()
+            errors = member.end()
+            if kind is not None and errors:
+                print(f"{member.name} ({member.client}) printed: {errors}", flush=True)
         if kind is not None:
             self.flow.abandon()
             self._look.end()

@@ -2,7 +2,7 @@
 
 import logging
 
-from kafka import ConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
 from kafka.coordinator.assignors.range import RangePartitionAssignor
 from kafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
@@ -42,20 +42,29 @@ def consume():
     client.close(autocommit=False)
 
 
-class Listener(ConsumerRebalanceListener):
+class Listener(AsyncConsumerRebalanceListener):
+    """Called by the thread that does all I/O, which must not wait for itself: hence async."""
+
     def __init__(self, client):
         self._client = client
 
-    def on_partitions_assigned(self, assigned):
+    async def on_partitions_assigned(self, assigned):
         say_partitions("assigned", assigned)
 
-    def on_partitions_revoked(self, revoked):
+    async def on_partitions_revoked(self, revoked):
         names = [tuple(each) for each in revoked]
-        commit(self._client, processed.of(names))
+        if due := processed.of(names):
+            try:
+                answer = await self._client.commit_async(wire(due))
+                if not hasattr(answer, "topics"):
+                    raise KafkaError("the coordinator has yet to be found")
+                processed.committed(due)
+            except KafkaError as failure:
+                say_refused(failure)
         processed.forget(names)
         say_partitions("revoked", revoked)
 
-    def on_partitions_lost(self, lost):
+    async def on_partitions_lost(self, lost):
         processed.forget([tuple(each) for each in lost])
         say_partitions("lost", lost)
 
@@ -64,11 +73,15 @@ def commit(client, offsets):
     if not offsets:
         return
     try:
-        client.commit({TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()})
+        client.commit(wire(offsets))
     except KafkaError as failure:
         say_refused(failure)
         return
     processed.committed(offsets)
+
+
+def wire(offsets):
+    return {TopicPartition(*partition): OffsetAndMetadata(offset, "", -1) for partition, offset in offsets.items()}
 
 
 run(consume)
