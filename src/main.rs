@@ -56,6 +56,20 @@ enum Command {
     /// broker listens on localhost:9092. Ctrl-C or SIGTERM stops it cleanly, a second one at once.
     Serve(Serve),
 
+    /// List, create, describe and delete topics
+    Topic(cli::Topic),
+
+    /// Send each line of standard input as a message
+    Produce(cli::Produce),
+
+    /// Show a topic's messages
+    ///
+    /// From its end on, or from where you say, until Ctrl-C; as a member of a group, or alone.
+    Consume(cli::Consume),
+
+    /// List, describe and delete consumer groups, and reset their offsets
+    Group(cli::Group),
+
     /// Show what is in a file of a data folder
     ///
     /// Logs, indexes, producer snapshots, checkpoints, or a whole partition; also while a broker runs.
@@ -110,6 +124,10 @@ fn main() -> ExitCode {
     process::give_back_large_allocations();
     match Cli::parse().command {
         Command::Serve(args) => serve(args),
+        Command::Topic(args) => cli::topic(args),
+        Command::Produce(args) => cli::produce(args),
+        Command::Consume(args) => cli::consume(args),
+        Command::Group(args) => cli::group(args),
         Command::Dump(args) => cli::dump(args),
         Command::Verify(args) => cli::verify(args),
     }

@@ -1,9 +1,16 @@
-//! The commands of `felice` besides `serve`.
+//! The commands of `felice` besides `serve`: those that look at files, and those that are Kafka clients.
 //!
 //! What a command finds goes to standard output, as text or as one JSON object a line; how it gets on goes to standard error.
 
+mod connect;
+mod consume;
 mod dump;
+mod group;
+mod moment;
+mod produce;
+mod table;
 mod text;
+mod topic;
 mod verify;
 
 use std::{
@@ -15,7 +22,11 @@ use std::{
 use clap::ValueEnum;
 
 pub use self::{
+    consume::{Consume, consume},
     dump::{Dump, dump},
+    group::{Group, group},
+    produce::{Produce, produce},
+    topic::{Topic, topic},
     verify::{Verify, verify},
 };
 use crate::env::process;
@@ -24,6 +35,8 @@ use crate::env::process;
 const SOUND: u8 = 0;
 /// Something is damaged.
 const DAMAGED: u8 = 1;
+/// A broker refused, or could not be reached.
+const FAILED: u8 = 1;
 /// What was asked for makes no sense or cannot be read.
 const CANNOT: u8 = 2;
 
@@ -47,8 +60,12 @@ struct Out {
 enum Stop {
     #[error("nobody reads on")]
     PipeClosed,
+    /// What was asked for makes no sense, or something here cannot be read or written.
     #[error("{0}")]
     Cannot(String),
+    /// A broker refused, or could not be reached.
+    #[error("{0}")]
+    Failed(String),
 }
 
 impl Out {
@@ -58,6 +75,16 @@ impl Out {
 
     fn line(&mut self, line: &str) -> Result<(), Stop> {
         writeln!(self.stdout, "{line}").map_err(Stop::from)
+    }
+
+    /// For people; nothing where objects are written, or where it has no rows.
+    fn table(&mut self, table: &table::Table) -> Result<(), Stop> {
+        if self.format == Output::Text && table.has_rows() {
+            for line in table.lines() {
+                self.line(&line)?;
+            }
+        }
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), Stop> {
@@ -80,11 +107,19 @@ fn exit(result: Result<u8, Stop>) -> ExitCode {
         Ok(code) => ExitCode::from(code),
         Err(Stop::PipeClosed) => ExitCode::from(SOUND),
         Err(Stop::Cannot(why)) => {
-            // Where standard error is gone too there is nobody to tell.
-            let _ = writeln!(io::stderr(), "felice: {why}");
+            tell(&why);
             ExitCode::from(CANNOT)
         }
+        Err(Stop::Failed(why)) => {
+            tell(&why);
+            ExitCode::from(FAILED)
+        }
     }
+}
+
+/// A line on standard error. Where that is gone too there is nobody to tell.
+fn tell(line: &str) {
+    let _ = writeln!(io::stderr(), "felice: {line}");
 }
 
 /// The folder that was named, or the one that a broker would use.

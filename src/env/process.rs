@@ -64,6 +64,18 @@ pub fn give_back_freed() {
     }
 }
 
+/// Returns once nobody reads standard output any more: a pipe's other end, or a terminal, is closed. Never, where it is a file.
+pub fn wait_until_stdout_closes() {
+    loop {
+        let mut stdout = libc::pollfd { fd: libc::STDOUT_FILENO, events: 0, revents: 0 };
+        // SAFETY: one pollfd, which outlives the call.
+        let ready = unsafe { libc::poll(&raw mut stdout, 1, -1) };
+        if ready > 0 {
+            return;
+        }
+    }
+}
+
 /// Where data goes if nobody says: `/var/lib/felice` for root, else what the XDG Base Directory Specification says.
 /// `None` for a user without a home. Never `/tmp`, which does not keep what it is given.
 pub fn default_data_dir() -> Option<PathBuf> {

@@ -1,0 +1,363 @@
+//! One connection to a broker. Requests go out in the order of the calls, and answers come back in that order, as Kafka's
+//! protocol has it.
+//!
+//! Two tasks, so that a caller may go away at any moment without tearing a frame: one writes what callers hand over, one
+//! reads answers and hands them out. The first error ends both and is what every waiting and every later call is told.
+//! ```text
+//! call -- requests (bounded) --> writer -- awaited (bounded) --> reader --> the call's oneshot
+//! ```
+//! An answer that does not come in time ends the connection: whatever follows would wait behind it.
+
+use std::{
+    io::{self, IoSlice},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use felice_protocol::{
+    api::{ApiKey, Frame, Message, Request, parse_api_versions_response, parse_response_header, write_request},
+    error::ErrorCode,
+    messages::api_versions::{ApiVersionsRequest, ApiVersionsResponse},
+    schema::Versions,
+    wire::Chunk,
+};
+use tokio::{
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, split},
+    net::TcpStream,
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Address, ClientError, ClientSettings};
+
+/// Requests that were sent and not answered yet; whoever calls beyond that waits.
+const IN_FLIGHT_MAX: usize = 64;
+
+/// Memory for an answer that is on its way is taken in steps, by what has arrived and not by what is claimed.
+const READ_STEP: usize = 64 << 10;
+
+/// What all arrays of one answer may take in memory beyond what its size justifies; see [`Message::decode_within`].
+const ARRAYS_MAX: usize = 512 << 20;
+
+/// The version of ApiVersions that we begin with; a broker that has it not says so in a form that can be read (KIP-511).
+const API_VERSIONS: i16 = 4;
+
+/// A connection to one broker whose versions are known. Dropping it closes it.
+#[derive(Debug)]
+pub struct Connection {
+    shared: Arc<Shared>,
+    requests: mpsc::Sender<Outgoing>,
+    served: Vec<(ApiKey, Versions)>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    address: Address,
+    settings: ClientSettings,
+    correlation_id: AtomicI32,
+    /// Why it ended; set before `closed` is cancelled.
+    ended: OnceLock<ClientError>,
+    closed: CancellationToken,
+}
+
+#[derive(Debug)]
+struct Outgoing {
+    frame: Frame,
+    awaited: Awaited,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    correlation_id: i32,
+    answer: oneshot::Sender<Bytes>,
+}
+
+impl Connection {
+    /// Connects, and asks which versions the broker serves.
+    pub async fn open(address: &Address, settings: &ClientSettings) -> Result<Connection, ClientError> {
+        let failed = |reason: String| ClientError::Connect { address: address.clone(), reason, advertised: None };
+        let connecting = TcpStream::connect((address.host.as_str(), address.port));
+        let stream = match timeout(settings.connect_timeout, connecting).await {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return Err(failed(plainly(&error))),
+            Err(_) => return Err(failed(format!("no answer within {} s", settings.connect_timeout.as_secs_f64()))),
+        };
+        stream.set_nodelay(true).map_err(|error| failed(plainly(&error)))?;
+        Connection::over(stream, address, settings).await
+    }
+
+    /// As [`Connection::open`], over a stream that is connected already: TLS, or a simulated network.
+    pub async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + 'static,
+        address: &Address,
+        settings: &ClientSettings,
+    ) -> Result<Connection, ClientError> {
+        let shared = Arc::new(Shared {
+            address: address.clone(),
+            settings: settings.clone(),
+            correlation_id: AtomicI32::new(0),
+            ended: OnceLock::new(),
+            closed: CancellationToken::new(),
+        });
+        let (reading, writing) = split(stream);
+        let (requests, handed_over) = mpsc::channel(IN_FLIGHT_MAX);
+        let (sent, awaited) = mpsc::channel(IN_FLIGHT_MAX);
+        tokio::spawn(Shared::write(Arc::clone(&shared), writing, handed_over, sent));
+        tokio::spawn(Shared::read(Arc::clone(&shared), reading, awaited));
+        let mut connection = Connection { shared, requests, served: Vec::new() };
+        connection.served = connection.negotiate().await?;
+        Ok(connection)
+    }
+
+    pub fn address(&self) -> &Address {
+        &self.shared.address
+    }
+
+    /// Whether calls are still answered.
+    pub fn is_open(&self) -> bool {
+        !self.shared.closed.is_cancelled()
+    }
+
+    /// The versions of an API that the broker says it serves.
+    pub fn served(&self, api: ApiKey) -> Option<Versions> {
+        self.served.iter().find(|(key, _)| *key == api).map(|(_, versions)| *versions)
+    }
+
+    /// The highest version that the broker, the codec and `wanted` have in common. `needed_for` is told where there is none.
+    pub fn version<R: Request>(&self, wanted: Versions, needed_for: &'static str) -> Result<i16, ClientError> {
+        let known = R::API.versions();
+        let needed = Versions::new(wanted.min.max(known.min), wanted.max.min(known.max));
+        let served = self.served(R::API);
+        served
+            .map(|served| Versions::new(served.min.max(needed.min), served.max.min(needed.max)))
+            .filter(|common| !common.is_empty())
+            .map(|common| common.max)
+            .ok_or_else(|| ClientError::Unsupported {
+                address: self.shared.address.clone(),
+                api: R::API,
+                served,
+                needed,
+                needed_for,
+            })
+    }
+
+    /// Sends a request in a version from [`Connection::version`] and waits for its answer. Not for requests without one
+    /// (Produce with acks=0).
+    pub async fn call<R: Request>(&self, version: i16, request: &R) -> Result<R::Response, ClientError> {
+        self.call_for(version, request, Duration::ZERO).await
+    }
+
+    /// As [`Connection::call`], where the broker may take `extra` longer to answer, because the request allows it to.
+    pub async fn call_for<R: Request>(
+        &self,
+        version: i16,
+        request: &R,
+        extra: Duration,
+    ) -> Result<R::Response, ClientError> {
+        let body = self.exchange(version, request, extra).await?;
+        let (_, body) = parse_response_header(&body, R::API, version).map_err(|error| self.malformed(&error))?;
+        let decoded = R::Response::decode_within(&body, version, ARRAYS_MAX).map_err(|error| self.malformed(&error))?;
+        Ok(decoded.message)
+    }
+
+    fn malformed(&self, error: &felice_protocol::wire::Malformed) -> ClientError {
+        ClientError::malformed(&self.shared.address, error)
+    }
+
+    /// The answer's frame, without its length; its correlation id is the request's.
+    async fn exchange<R: Request>(&self, version: i16, request: &R, extra: Duration) -> Result<Bytes, ClientError> {
+        let shared = &self.shared;
+        let correlation_id = shared.correlation_id.fetch_add(1, Ordering::Relaxed) & i32::MAX;
+        let frame = write_request(correlation_id, version, Some(&shared.settings.client_id), request)?;
+        let (answer, answered) = oneshot::channel();
+        let outgoing = Outgoing { frame, awaited: Awaited { correlation_id, answer } };
+        let after = shared.settings.request_timeout.saturating_add(extra);
+        let exchanged = async {
+            self.requests.send(outgoing).await.map_err(|_| shared.ending())?;
+            answered.await.map_err(|_| shared.ending())
+        };
+        match timeout(after, exchanged).await {
+            Ok(exchanged) => exchanged,
+            Err(_) => {
+                let error = ClientError::TimedOut { address: shared.address.clone(), api: R::API, after };
+                shared.end(error.clone());
+                Err(error)
+            }
+        }
+    }
+
+    async fn negotiate(&self) -> Result<Vec<(ApiKey, Versions)>, ClientError> {
+        let mut response = self.ask_versions(API_VERSIONS).await?;
+        if response.error_code == ErrorCode::UnsupportedVersion.code() {
+            let offered = response.api_keys.iter().find(|api| api.api_key == ApiKey::ApiVersions.code());
+            let version = offered.map_or(0, |api| api.max_version.clamp(0, API_VERSIONS));
+            response = self.ask_versions(version).await?;
+        }
+        ClientError::check(response.error_code, None, || format!("{} is asked for its versions", self.shared.address))?;
+        let served = |api: &felice_protocol::messages::api_versions::ApiVersion| {
+            Some((ApiKey::from_code(api.api_key)?, Versions::new(api.min_version, api.max_version)))
+        };
+        Ok(response.api_keys.iter().filter_map(served).collect())
+    }
+
+    async fn ask_versions(&self, version: i16) -> Result<ApiVersionsResponse, ClientError> {
+        let request = ApiVersionsRequest {
+            client_software_name: "felice".to_owned(),
+            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+            ..ApiVersionsRequest::default()
+        };
+        let frame = self.exchange(version, &request, Duration::ZERO).await?;
+        parse_api_versions_response(&frame, version)
+            .map(|(_, response)| response)
+            .map_err(|error| self.malformed(&error))
+    }
+}
+
+impl Shared {
+    /// The first reason stays.
+    fn end(&self, error: ClientError) {
+        let _ = self.ended.set(error);
+        self.closed.cancel();
+    }
+
+    fn ending(&self) -> ClientError {
+        self.ended.get().cloned().unwrap_or_else(|| self.disconnected("it was not needed any more".to_owned()))
+    }
+
+    fn disconnected(&self, reason: String) -> ClientError {
+        ClientError::Disconnected { address: self.address.clone(), reason }
+    }
+
+    async fn write(
+        self: Arc<Self>,
+        mut stream: impl AsyncWrite + Unpin,
+        mut requests: mpsc::Receiver<Outgoing>,
+        sent: mpsc::Sender<Awaited>,
+    ) {
+        let work = async {
+            while let Some(Outgoing { frame, awaited }) = requests.recv().await {
+                // The reader is gone only where it has ended the connection.
+                if sent.send(awaited).await.is_err() {
+                    return Ok(());
+                }
+                write_frame(&mut stream, frame).await?;
+            }
+            Ok(())
+        };
+        let done = tokio::select! {
+            done = work => done,
+            () = self.closed.cancelled() => Ok(()),
+        };
+        if let Err(error) = done {
+            self.end(self.disconnected(plainly(&error)));
+        }
+    }
+
+    async fn read(self: Arc<Self>, mut stream: impl AsyncRead + Unpin, mut awaited: mpsc::Receiver<Awaited>) {
+        let work = async {
+            loop {
+                let frame = match read_frame(&mut stream, self.settings.response_bytes_max).await {
+                    Ok(frame) => frame,
+                    Err(Unreadable::Io(error)) => return self.disconnected(plainly(&error)),
+                    Err(Unreadable::Length(length)) => {
+                        return self.protocol(format!("an answer of {length} bytes is no answer or too large"));
+                    }
+                };
+                // What is awaited is handed over before its request is written.
+                let Ok(Awaited { correlation_id, answer }) = awaited.try_recv() else {
+                    return self.protocol("an answer to nothing that was asked".to_owned());
+                };
+                let got = frame.first_chunk().map_or(-1, |id| i32::from_be_bytes(*id));
+                if got != correlation_id {
+                    return self.protocol(format!("correlation id {got} instead of {correlation_id}"));
+                }
+                // Whoever asked may have gone.
+                let _ = answer.send(frame);
+            }
+        };
+        let ending = tokio::select! {
+            ending = work => ending,
+            () = self.closed.cancelled() => return,
+        };
+        self.end(ending);
+    }
+
+    fn protocol(&self, reason: String) -> ClientError {
+        ClientError::Protocol { address: self.address.clone(), reason }
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.shared.closed.cancel();
+    }
+}
+
+enum Unreadable {
+    Io(io::Error),
+    Length(i32),
+}
+
+/// One frame without its length, of at most `max` bytes and at least a correlation id.
+async fn read_frame(stream: &mut (impl AsyncRead + Unpin), max: usize) -> Result<Bytes, Unreadable> {
+    let length = stream.read_i32().await.map_err(Unreadable::Io)?;
+    let size =
+        usize::try_from(length).ok().filter(|size| (4..=max).contains(size)).ok_or(Unreadable::Length(length))?;
+    let mut frame = BytesMut::new();
+    while frame.len() < size {
+        if frame.len() == frame.capacity() {
+            frame.reserve((size - frame.len()).min(frame.len().max(READ_STEP)));
+        }
+        let mut rest = stream.take((size - frame.len()) as u64);
+        if rest.read_buf(&mut frame).await.map_err(Unreadable::Io)? == 0 {
+            return Err(Unreadable::Io(io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(frame.freeze())
+}
+
+/// Small pieces and payloads in as few writes as the stream takes, and without copying them together.
+async fn write_frame(stream: &mut (impl AsyncWrite + Unpin), frame: Frame) -> io::Result<()> {
+    let mut pieces: Vec<Bytes> = Vec::with_capacity(frame.chunks.len());
+    for chunk in frame.chunks {
+        match chunk {
+            Chunk::Bytes(bytes) => pieces.push(bytes),
+            Chunk::File(_) => return Err(io::Error::other("a request has no piece of a file")),
+        }
+    }
+    let mut first = 0;
+    while let Some(left) = pieces.get_mut(first..).filter(|left| !left.is_empty()) {
+        let slices: Vec<IoSlice<'_>> = left.iter().map(|piece| IoSlice::new(piece)).collect();
+        let mut written = stream.write_vectored(&slices).await?;
+        if written == 0 && left.iter().any(|piece| !piece.is_empty()) {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        for piece in left {
+            let taken = written.min(piece.len());
+            piece.advance(taken);
+            written -= taken;
+            if !piece.is_empty() {
+                break;
+            }
+            first += 1;
+        }
+    }
+    stream.flush().await
+}
+
+/// Without the number that the operating system gives it.
+fn plainly(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof => "it ended without an answer".to_owned(),
+        _ => {
+            let text = error.to_string();
+            let end = text.find(" (os error").unwrap_or(text.len());
+            text.get(..end).unwrap_or(&text).to_lowercase()
+        }
+    }
+}
