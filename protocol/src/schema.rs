@@ -136,8 +136,12 @@ impl Field {
     /// Reads the field's value.
     #[inline]
     pub fn read_value<'a, T: Wire>(&self, input: &'a [u8], cx: Cx<'a>, name: &'static str) -> Read<'a, T> {
-        T::read_field(input, cx, self.null.contains(cx.version.number))
-            .map_err(|error| error.map(|malformed| malformed.within(name)))
+        let nullable = self.null.contains(cx.version.number);
+        let read = match self.tag {
+            None => T::read_field(input, cx, nullable),
+            Some(_) => T::read_tagged(input, cx, nullable),
+        };
+        read.map_err(|error| error.map(|malformed| malformed.within(name)))
     }
 
     /// Writes the field where it is in the version and not tagged, and refuses to lose a value.
@@ -183,7 +187,7 @@ impl Field {
         let Some(tag) = self.tag else { return Ok(()) };
         w.put_uvarint(tag);
         let nullable = self.null.contains(version.number);
-        w.put_sized(|w| value.write_field(w, version, nullable)).map_err(|error| error.within(name))
+        w.put_sized(|w| value.write_tagged(w, version, nullable)).map_err(|error| error.within(name))
     }
 }
 
@@ -561,6 +565,30 @@ macro_rules! schema {
                         None => Ok(()),
                     }
                 }
+
+                fn read_tagged_nullable<'a>(
+                    input: &'a [u8],
+                    cx: $crate::wire::Cx<'a>,
+                ) -> $crate::wire::Read<'a, Option<Self>> {
+                    let (input, marker) = $crate::wire::read_uvarint(input)?;
+                    if marker == 0 {
+                        return Ok((input, None));
+                    }
+                    let (input, value) = <Self as $crate::wire::Wire>::read(input, cx)?;
+                    Ok((input, Some(value)))
+                }
+
+                fn write_tagged_nullable(
+                    value: Option<&Self>,
+                    w: &mut $crate::wire::Writer,
+                    version: $crate::wire::Version,
+                ) -> Result<(), $crate::wire::Unencodable> {
+                    w.put_uvarint(u32::from(value.is_some()));
+                    match value {
+                        Some(value) => $crate::wire::Wire::write(value, w, version),
+                        None => Ok(()),
+                    }
+                }
             }
         };
     )*};
@@ -586,6 +614,7 @@ mod tests {
             part: Option<Part> [3+, null 4+],
             note: String [2+, tag 0],
             parts: Vec<Part> [2+, tag 3, ignorable],
+            last: Option<Part> [2+, tag 4, ignorable] = Some(Part::default()),
         }
 
         Part {
@@ -625,6 +654,20 @@ mod tests {
         for version in 0..=4 {
             let thing = if version == 3 { &whole } else { &thing() };
             assert_eq!(decode(&encode(thing, version).unwrap(), version).as_ref(), Ok(thing));
+        }
+    }
+
+    /// Kafka marks a struct that may be null by -1 or 1 in one byte, but in a tagged field by 0 or 1 as an unsigned varint.
+    #[test]
+    fn a_tagged_struct_that_may_be_null_has_a_marker_of_its_own() {
+        let plain = b"\0\0\0\x01\x02n\0\x07\0\0";
+        let none = Thing { last: None, ..thing() };
+        assert_eq!(encode(&none, 2).unwrap(), [&plain[..], b"\x01\x04\x01\0"].concat());
+        let part = Part { owner: Uuid([7; 16]), ..Part::default() };
+        let some = Thing { last: Some(part), ..thing() };
+        assert_eq!(encode(&some, 2).unwrap(), [&plain[..], b"\x01\x04\x12\x01", &[7; 16], b"\0"].concat());
+        for thing in [none, some] {
+            assert_eq!(decode(&encode(&thing, 2).unwrap(), 2), Ok(thing));
         }
     }
 

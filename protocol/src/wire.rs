@@ -166,6 +166,18 @@ pub trait Wire: Sized {
     fn write_field(&self, w: &mut Writer, version: Version, _nullable: bool) -> Result<(), Unencodable> {
         self.write(w, version)
     }
+
+    /// As [`Wire::read_field`], for a tagged field.
+    #[inline]
+    fn read_tagged<'a>(input: &'a [u8], cx: Cx<'a>, nullable: bool) -> Read<'a, Self> {
+        Self::read_field(input, cx, nullable)
+    }
+
+    /// As [`Wire::write_field`], for a tagged field.
+    #[inline]
+    fn write_tagged(&self, w: &mut Writer, version: Version, nullable: bool) -> Result<(), Unencodable> {
+        self.write_field(w, version, nullable)
+    }
 }
 
 /// A value that has a form for null on the wire: a length of -1 (0 when compact), or a struct's marker byte.
@@ -175,6 +187,16 @@ pub trait Nullable: Wire {
 
     /// Writes the value or null.
     fn write_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable>;
+
+    /// Reads the value or null from a tagged field. Only a struct makes a difference, by its marker.
+    fn read_tagged_nullable<'a>(input: &'a [u8], cx: Cx<'a>) -> Read<'a, Option<Self>> {
+        Self::read_nullable(input, cx)
+    }
+
+    /// Writes the value or null into a tagged field. Only a struct makes a difference, by its marker.
+    fn write_tagged_nullable(value: Option<&Self>, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
+        Self::write_nullable(value, w, version)
+    }
 }
 
 impl<T: Nullable> Wire for Option<T> {
@@ -203,6 +225,17 @@ impl<T: Nullable> Wire for Option<T> {
             value if nullable => T::write_nullable(value.as_ref(), w, version),
             Some(value) => value.write(w, version),
             None => Err(Unencodable::new(Refusal::Null)),
+        }
+    }
+
+    fn read_tagged<'a>(input: &'a [u8], cx: Cx<'a>, nullable: bool) -> Read<'a, Self> {
+        if nullable { T::read_tagged_nullable(input, cx) } else { Self::read_field(input, cx, nullable) }
+    }
+
+    fn write_tagged(&self, w: &mut Writer, version: Version, nullable: bool) -> Result<(), Unencodable> {
+        match nullable {
+            true => T::write_tagged_nullable(self.as_ref(), w, version),
+            false => self.write_field(w, version, nullable),
         }
     }
 }
