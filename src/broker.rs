@@ -16,16 +16,18 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
 use crate::{
-    api::{self, FetchSessions, ProducerIds, Services},
-    config::{self, BrokerConfig, TopicCompression, TopicConfig},
+    api::{self, FetchSessions, ProducerIds, Served, Services},
+    config::{self, BrokerConfig, ListenerConfig, TopicCompression, TopicConfig},
     controller::{Command, InitializeCluster, Refusal, RegisterBroker, Reply},
     coordinator::{GroupCoordinator, GroupCoordinatorConfig},
     env::{self, DataFolder, FolderError, Inspected, SharedEnv},
+    http::{Http, Phase, Serving},
     log::LogConfig,
     metadata::{Delta, Image, Listener},
+    metrics::{Requests, Source},
     model::Principal,
     net::{
-        FrameBudget, Lane, Owed, ReadLimits, Refusals, Shared,
+        Connections, FrameBudget, Lane, Owed, ReadLimits, Refusals, Shared,
         listener::{self, BindError, Bound, ConnectionLimits},
     },
     quorum::{Quorum, QuorumConfig, QuorumError, SubmitError, Subscriber},
@@ -51,6 +53,9 @@ pub struct Broker {
     tasks: TaskTracker,
     connections: TaskTracker,
     addresses: Vec<Vec<SocketAddr>>,
+    /// Until the end, so that it tells of the stop too.
+    http: Option<Http>,
+    http_addresses: Vec<SocketAddr>,
 }
 
 /// Why a broker did not start.
@@ -88,6 +93,7 @@ impl Broker {
         let bound: Vec<Bound> = config.listeners.iter().map(listener::bind).collect::<Result<_, _>>()?;
         let addresses = addresses(&bound).map_err(StartError::Sockets)?;
         let sockets = sockets(bound).map_err(StartError::Sockets)?;
+        let (http, http_addresses) = start_http(&config)?;
         let folder = folder.open(env.as_ref())?;
         let clean_stop = folder.clean_shutdown();
         let metadata = folder.path().join(STORE_FOLDER);
@@ -107,6 +113,7 @@ impl Broker {
         })?;
         let quorum = Arc::new(quorum);
         let mut starting = folder.mark_running()?;
+        enter(&http, Phase::Starting("opening the logs, which are checked where the last stop was not clean"));
         let broker_epoch = join(&quorum, &config, &folder, &addresses, &env, clean_stop).await?;
         starting.registered(broker_epoch);
         if clean_stop.is_none() && quorum.image().topics().next().is_some() {
@@ -158,12 +165,15 @@ impl Broker {
             groups,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(config.max_incremental_fetch_session_cache_slots, env::memory_limit()),
+            requests: Requests::new(Served::names()),
             stopping: stopping.clone(),
             config: Arc::clone(&config),
         });
         let tasks = TaskTracker::new();
         let connections = TaskTracker::new();
-        accept(&config, &services, &stopping, sockets, &tasks, &connections);
+        let served = accept(&config, &services, &stopping, sockets, &tasks, &connections);
+        let sources = vec![housekeeping.cleaned(), served];
+        enter(&http, Phase::Serving(Serving { services: Arc::clone(&services), sources }));
         tasks.spawn(expire_producers(Arc::clone(&services), stopping.clone()));
         for line in config::banner(&config, &services.cluster_id, folder.path(), &addresses) {
             info!("{line}");
@@ -171,12 +181,28 @@ impl Broker {
         if let Some(warning) = config::warning(&addresses) {
             warn!("{warning}");
         }
-        Ok(Broker { folder, services, housekeeping, scrubber, stopping, tasks, connections, addresses })
+        Ok(Broker {
+            folder,
+            services,
+            housekeeping,
+            scrubber,
+            stopping,
+            tasks,
+            connections,
+            addresses,
+            http,
+            http_addresses,
+        })
     }
 
     /// Where each listener listens, in the order of the settings.
     pub fn addresses(&self) -> &[Vec<SocketAddr>] {
         &self.addresses
+    }
+
+    /// Where HTTP is served; nowhere unless a setting says so.
+    pub fn http_addresses(&self) -> &[SocketAddr] {
+        &self.http_addresses
     }
 
     /// Waits until the broker is of no more use and better stopped: its metadata can neither be written nor, by trying again, be
@@ -188,6 +214,7 @@ impl Broker {
     /// Stops cleanly: requests that were read are answered, logs and metadata are made durable, and the folder is marked
     /// so that the next start recovers nothing.
     pub async fn shutdown(self) {
+        enter(&self.http, Phase::Stopping);
         self.stopping.cancel();
         // Whoever waits for a group is answered, before its connection is closed.
         self.services.groups.stop().await;
@@ -213,6 +240,26 @@ impl Broker {
         } else if let Err(error) = self.folder.mark_clean(self.services.broker_epoch) {
             error!("the clean stop cannot be marked, the next start will recover: {error}");
         }
+    }
+}
+
+/// Serves HTTP, where that is wanted, and returns its addresses.
+fn start_http(config: &BrokerConfig) -> Result<(Option<Http>, Vec<SocketAddr>), StartError> {
+    if config.http.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let listener = ListenerConfig { name: "HTTP".to_owned(), bind: config.http.clone(), advertised: None };
+    let bound = listener::bind(&listener)?;
+    let addresses = bound.addresses().map_err(StartError::Sockets)?;
+    let http = Http::start(bound.sockets).map_err(StartError::Sockets)?;
+    let shown: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    info!("HTTP on {}: /metrics, /readyz, /livez", shown.join(", "));
+    Ok((Some(http), addresses))
+}
+
+fn enter(http: &Option<Http>, phase: Phase) {
+    if let Some(http) = http {
+        http.enter(phase);
     }
 }
 
@@ -270,6 +317,7 @@ fn sockets(bound: Vec<Bound>) -> io::Result<Vec<(Arc<str>, TcpListener)>> {
     named.map(|(name, socket)| Ok((name, TcpListener::from_std(socket)?))).collect()
 }
 
+/// Opens the listeners to clients. Returns what there is to show of their connections.
 fn accept(
     config: &BrokerConfig,
     services: &Arc<Services>,
@@ -277,7 +325,7 @@ fn accept(
     sockets: Vec<(Arc<str>, TcpListener)>,
     tasks: &TaskTracker,
     connections: &TaskTracker,
-) {
+) -> Arc<dyn Source> {
     let (budget, max_frame) = frame_bounds(config, env::memory_limit());
     if max_frame < config.socket_request_max_bytes {
         warn!(
@@ -306,6 +354,7 @@ fn accept(
     for (name, socket) in sockets {
         tasks.spawn(listener::accept(Arc::clone(&shared), socket, name, Arc::clone(&limits), connections.clone()));
     }
+    Arc::new(Connections { shared, limits })
 }
 
 /// Bytes that all frames may take together, and the largest frame. Where nobody said how many, a quarter of the memory, and

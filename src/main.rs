@@ -86,6 +86,7 @@ enum Command {
 Examples:
   felice serve
   felice serve --data-dir ./data --listen localhost:0
+  felice serve --http localhost:9644
   felice serve --listen :9092 --set auto.create.topics.enable=false
   felice serve --config server.properties --set node.id=7")]
 struct Serve {
@@ -96,6 +97,10 @@ struct Serve {
     /// Where to listen, instead of localhost:9092; no host means all addresses, port 0 any free port. May be repeated
     #[arg(long, value_name = "HOST:PORT")]
     listen: Vec<String>,
+
+    /// Where to serve metrics and health by HTTP (/metrics, /readyz, /livez); off unless given. May be repeated
+    #[arg(long, value_name = "HOST:PORT")]
+    http: Vec<String>,
 
     /// Settings, under Kafka's names, from a properties file
     #[arg(long, value_name = "FILE")]
@@ -191,6 +196,7 @@ fn prepare(args: &Serve) -> Result<(BrokerConfig, Inspected), Vec<String>> {
         set: &args.set,
         data_dir: args.data_dir.as_deref(),
         listen: &args.listen,
+        http: &args.http,
     };
     let (config, warnings) =
         config::load(&given).map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>())?;

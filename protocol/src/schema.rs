@@ -191,6 +191,12 @@ impl Field {
     }
 }
 
+/// Whether a field of this name holds an error code.
+#[doc(hidden)]
+pub const fn is_error_code(name: &str) -> bool {
+    matches!(name.as_bytes(), b"error_code")
+}
+
 /// Whether tags ascend: the macro asserts it for each struct.
 #[doc(hidden)]
 pub const fn tags_ascend(fields: &[Field]) -> bool {
@@ -538,6 +544,15 @@ macro_rules! schema {
                     }
                     Ok(())
                 }
+
+                #[inline]
+                fn each_error_code(&self, _: bool, _tell: &mut impl FnMut(i16)) {
+                    $($crate::wire::Wire::each_error_code(
+                        &self.$field,
+                        const { $crate::schema::is_error_code(stringify!($field)) },
+                        _tell,
+                    );)*
+                }
             }
 
             /// A marker byte comes before a struct that may be null.
@@ -601,7 +616,7 @@ mod tests {
     use super::Stored;
     use crate::{
         Uuid,
-        wire::{Malformed, Unencodable, Writer},
+        wire::{Malformed, Unencodable, Wire, Writer},
     };
 
     schema! {
@@ -740,6 +755,34 @@ mod tests {
             |bytes: &'static [u8]| Thing::decode_with_version(&Bytes::from_static(bytes)).unwrap_err().to_string();
         assert_eq!(error(b"\0\x63"), "Thing: version 99 is not known");
         assert_eq!(error(b"\0"), "Thing.version: the frame ends within it");
+    }
+
+    #[test]
+    fn error_codes_are_found_wherever_they_are() {
+        schema! {
+            Answer {
+                error_code: i16,
+                throttle_time_ms: i16,
+                topics: Vec<Failed> [3+],
+                group: Option<Failed>,
+            }
+
+            Failed {
+                codes: Vec<i16>,
+                error_code: i16 [2+],
+            }
+        }
+        let failed = |error_code| Failed { codes: vec![9], error_code, ..Failed::default() };
+        let answer = Answer {
+            error_code: 1,
+            throttle_time_ms: 9,
+            topics: vec![failed(2), failed(3)],
+            group: Some(failed(4)),
+            ..Answer::default()
+        };
+        let mut codes = Vec::new();
+        answer.each_error_code(false, &mut |code| codes.push(code));
+        assert_eq!(codes, [1, 2, 3, 4]);
     }
 
     #[test]

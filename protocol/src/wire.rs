@@ -178,6 +178,10 @@ pub trait Wire: Sized {
     fn write_tagged(&self, w: &mut Writer, version: Version, nullable: bool) -> Result<(), Unencodable> {
         self.write_field(w, version, nullable)
     }
+
+    /// Tells all error codes in it: what the fields called `error_code` hold. `is_code` where it is in such a field itself.
+    #[inline]
+    fn each_error_code(&self, _is_code: bool, _tell: &mut impl FnMut(i16)) {}
 }
 
 /// A value that has a form for null on the wire: a length of -1 (0 when compact), or a struct's marker byte.
@@ -238,10 +242,17 @@ impl<T: Nullable> Wire for Option<T> {
             false => self.write_field(w, version, nullable),
         }
     }
+
+    #[inline]
+    fn each_error_code(&self, is_code: bool, tell: &mut impl FnMut(i16)) {
+        if let Some(value) = self {
+            value.each_error_code(is_code, tell);
+        }
+    }
 }
 
 macro_rules! numbers {
-    ($($ty:ty: $form:ident;)*) => {$(
+    ($($ty:ty: $form:ident $({ $($more:tt)* })?;)*) => {$(
         impl Wire for $ty {
             const FORM: Form = Form::$form;
 
@@ -275,13 +286,22 @@ macro_rules! numbers {
                 w.put_arrays(items, |item| item.to_be_bytes());
                 Ok(())
             }
+
+            $($($more)*)?
         }
     )*};
 }
 
 numbers! {
     i8: Int8;
-    i16: Int16;
+    i16: Int16 {
+        #[inline]
+        fn each_error_code(&self, is_code: bool, tell: &mut impl FnMut(i16)) {
+            if is_code {
+                tell(*self);
+            }
+        }
+    };
     u16: Uint16;
     i32: Int32;
     u32: Uint32;
@@ -558,6 +578,11 @@ impl<T: Wire> Wire for Vec<T> {
     fn write(&self, w: &mut Writer, version: Version) -> Result<(), Unencodable> {
         w.put_length(Some(self.len()), version, Width::Int)?;
         T::write_many(self, w, version)
+    }
+
+    #[inline]
+    fn each_error_code(&self, is_code: bool, tell: &mut impl FnMut(i16)) {
+        self.iter().for_each(|item| item.each_error_code(is_code, tell));
     }
 }
 

@@ -33,6 +33,7 @@ use bytes::Bytes;
 use felice_protocol::{
     api::{ApiKey, Frame, HeaderError, Request, RequestHeader, parse_request_header, write_response},
     schema::Decoded,
+    wire::Wire,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -46,6 +47,7 @@ use crate::{
     config::BrokerConfig,
     coordinator::GroupCoordinator,
     env::SharedEnv,
+    metrics::{Requested, Requests},
     model::{NodeId, Principal},
     quorum::Quorum,
     replica::Replicas,
@@ -76,6 +78,8 @@ pub struct Services {
     pub groups: Arc<GroupCoordinator>,
     pub producer_ids: ProducerIds,
     pub fetch_sessions: FetchSessions,
+    /// How many requests there were of each API, by the place of the API in [`SERVED`].
+    pub requests: Requests,
     /// The epoch of this broker's registration.
     pub broker_epoch: i64,
     /// Cancelled when the broker stops: long polls answer at once.
@@ -117,6 +121,10 @@ struct Surroundings<'a> {
     services: &'a Arc<Services>,
     peer: &'a Peer,
     is_behind: bool,
+    /// The place of its API in [`SERVED`].
+    api: usize,
+    /// Of the whole frame.
+    size: usize,
 }
 
 /// A handler's answer.
@@ -216,7 +224,16 @@ pub static SERVED: &[Served] = served![
 
 impl Served {
     pub fn of(key: i16) -> Option<&'static Served> {
-        SERVED.iter().find(|served| served.key.code() == key)
+        Some(&SERVED[Served::place(key)?])
+    }
+
+    fn place(key: i16) -> Option<usize> {
+        SERVED.iter().position(|served| served.key.code() == key)
+    }
+
+    /// The names of the APIs, in the order of [`SERVED`].
+    pub fn names() -> Vec<&'static str> {
+        SERVED.iter().map(|served| served.key.name()).collect()
     }
 }
 
@@ -232,12 +249,13 @@ pub fn dispatch(services: &Arc<Services>, peer: &Peer, frame: Bytes, is_behind: 
         }
         Err(HeaderError::Malformed(error)) => return Outcome::Close(Closing::malformed(error)),
     };
-    let Some(served) = Served::of(header.api_key) else {
+    let Some(api) = Served::place(header.api_key) else {
         return Outcome::Close(Closing::unsupported(match ApiKey::from_code(header.api_key) {
             Some(key) => format!("{key} (API key {}) is not supported", header.api_key),
             None => format!("unknown API key {}", header.api_key),
         }));
     };
+    let served = &SERVED[api];
     if !served.versions.contains(&header.api_version) {
         if served.key == ApiKey::ApiVersions {
             return api_versions::unsupported_version(&header);
@@ -250,7 +268,7 @@ pub fn dispatch(services: &Arc<Services>, peer: &Peer, frame: Bytes, is_behind: 
             served.versions.end()
         )));
     }
-    (served.handler)(Surroundings { services, peer, is_behind }, &header, &body)
+    (served.handler)(Surroundings { services, peer, is_behind, api, size: frame.len() }, &header, &body)
 }
 
 /// Whether decoding and answering this request may take long on a processor, as far as its size tells. Records are not
@@ -260,7 +278,7 @@ pub fn is_heavy(frame: &[u8]) -> bool {
 }
 
 fn call<Q: Request + 'static>(
-    Surroundings { services, peer, is_behind }: Surroundings<'_>,
+    Surroundings { services, peer, is_behind, api, size }: Surroundings<'_>,
     header: &RequestHeader,
     body: &Bytes,
     handler: fn(&Context<'_>, Q) -> Answer<Q::Response>,
@@ -286,13 +304,17 @@ where
         client_id: header.client_id.as_deref(),
         is_behind,
     };
-    let asked = Asked { version, correlation_id, started, memory };
-    asked.outcome::<Q>(peer, handler(&context, message))
+    let asked = Asked { api, size, version, correlation_id, started, memory };
+    asked.outcome::<Q>(services, peer, handler(&context, message))
 }
 
 /// What is remembered of a request for its answer.
 #[derive(Clone, Copy)]
 struct Asked {
+    /// The place of its API in [`SERVED`].
+    api: usize,
+    /// Of the request's frame.
+    size: usize,
     version: i16,
     correlation_id: i32,
     started: Instant,
@@ -301,38 +323,66 @@ struct Asked {
 }
 
 impl Asked {
-    fn outcome<Q: Request + 'static>(self, peer: &Peer, answer: Answer<Q::Response>) -> Outcome
+    fn outcome<Q: Request + 'static>(
+        self,
+        services: &Arc<Services>,
+        peer: &Peer,
+        answer: Answer<Q::Response>,
+    ) -> Outcome
     where
         Q::Response: 'static,
     {
-        let Asked { version, correlation_id, started, memory } = self;
-        if !matches!(answer, Answer::Heavy(_)) {
-            report_if_slow(peer, Q::API, started);
-        }
         match answer {
-            Answer::Now(response) => match encode::<Q>(correlation_id, version, &response) {
+            Answer::Now(response) => match self.answered::<Q>(services, peer, &response, false) {
                 Some(frame) => Outcome::Ready(frame),
                 None => Outcome::Close(Closing::unencodable()),
             },
             Answer::Later(future) => {
-                // A fetch waits because it was asked to.
-                let slow = (Q::API != ApiKey::Fetch).then(|| peer.clone());
+                let (services, peer) = (Arc::clone(services), peer.clone());
                 let response = Box::pin(async move {
                     let response = future.await;
-                    if let Some(peer) = slow {
-                        report_if_slow(&peer, Q::API, started);
-                    }
-                    encode::<Q>(correlation_id, version, &response)
+                    self.answered::<Q>(&services, &peer, &response, true)
                 });
-                Outcome::Parked { response, memory: memory.saturating_mul(PARKED_FACTOR) }
+                Outcome::Parked { response, memory: self.memory.saturating_mul(PARKED_FACTOR) }
             }
             Answer::Heavy(work) => {
-                let peer = peer.clone();
+                let (services, peer) = (Arc::clone(services), peer.clone());
                 // It may have had to wait for its turn; what is slow is counted from there.
-                Outcome::Heavy(Box::new(move || Asked { started: Instant::now(), ..self }.outcome::<Q>(&peer, work())))
+                let asked = move || Asked { started: Instant::now(), ..self };
+                Outcome::Heavy(Box::new(move || asked().outcome::<Q>(&services, &peer, work())))
             }
-            Answer::Silent => Outcome::Silent,
-            Answer::Close(closing) => Outcome::Close(closing),
+            Answer::Silent => {
+                self.note::<Q>(services, peer, 0, false);
+                Outcome::Silent
+            }
+            Answer::Close(closing) => {
+                self.note::<Q>(services, peer, 0, false);
+                Outcome::Close(closing)
+            }
+        }
+    }
+
+    /// The answer's frame; `None` where it cannot be encoded.
+    fn answered<Q: Request>(
+        self,
+        services: &Services,
+        peer: &Peer,
+        response: &Q::Response,
+        has_waited: bool,
+    ) -> Option<Frame> {
+        let frame = encode::<Q>(self.correlation_id, self.version, response);
+        self.note::<Q>(services, peer, frame.as_ref().map_or(0, |frame| frame.len), has_waited);
+        response.each_error_code(false, &mut |code| services.requests.note_error(self.api, code));
+        frame
+    }
+
+    /// Counts the request, with a line where it took too long.
+    fn note<Q: Request>(self, services: &Services, peer: &Peer, response_bytes: usize, has_waited: bool) {
+        let took = self.started.elapsed();
+        services.requests.note(Requested { api: self.api, request_bytes: self.size, response_bytes, took });
+        // A fetch waits because it was asked to.
+        if took >= SLOW_REQUEST && !(has_waited && Q::API == ApiKey::Fetch) {
+            warn!(peer = %peer.address, "{} took {:.1} s", Q::API, took.as_secs_f64());
         }
     }
 }
@@ -344,13 +394,5 @@ fn encode<Q: Request>(correlation_id: i32, version: i16, response: &Q::Response)
             error!("cannot encode a response of {} version {version}: {error}", Q::API);
             None
         }
-    }
-}
-
-/// A line for a request that took too long.
-fn report_if_slow(peer: &Peer, api: ApiKey, started: Instant) {
-    let took = started.elapsed();
-    if took >= SLOW_REQUEST {
-        warn!(peer = %peer.address, "{api} took {:.1} s", took.as_secs_f64());
     }
 }

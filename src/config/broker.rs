@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    ConfigError, GroupSettings, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig,
+    Bind, ConfigError, GroupSettings, ListenerConfig, OBEYED, Overrides, Problem, Setting, Settings, TopicConfig,
     controllers, listeners,
     setting::{Value, split_list},
     topic::{self, Described, DescribedSynonym, Source},
@@ -27,6 +27,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// `controller.listener.names`: listeners that are not opened.
     pub controller_listeners: Vec<ListenerConfig>,
+    /// `http.listen`, `--http`: where metrics and health are served; empty: nowhere.
+    pub http: Vec<Bind>,
 
     pub max_connections: usize,
     pub max_connections_per_ip: usize,
@@ -82,11 +84,11 @@ pub struct CleanerConfig {
 }
 
 impl BrokerConfig {
-    /// Types the settings. `listen` is what `--listen` gave and goes before `listeners`.
+    /// Types the settings. `listen` is what `--listen` gave and goes before `listeners`, and so are `http` and `http.listen`.
     ///
     /// # Errors
     /// Rules over several settings, and settings whose text has a form of its own.
-    pub(super) fn new(settings: Settings, listen: &[String]) -> Result<BrokerConfig, Vec<Problem>> {
+    pub(super) fn new(settings: Settings, listen: &[String], http: &[String]) -> Result<BrokerConfig, Vec<Problem>> {
         let mut problems = Vec::new();
         let read = Read(&settings);
         let mut keep = |result: Result<(), Problem>| problems.extend(result.err());
@@ -137,6 +139,10 @@ impl BrokerConfig {
             keep(Err(problem));
             listeners::Listeners::default()
         });
+        let http = listeners::http(&settings, http).unwrap_or_else(|problem| {
+            keep(Err(problem));
+            Vec::new()
+        });
         keep(controllers::check(&settings, &listeners.controllers, NodeId(node_id)));
         if !problems.is_empty() {
             return Err(problems);
@@ -148,6 +154,7 @@ impl BrokerConfig {
             data_dir,
             listeners: listeners.brokers,
             controller_listeners: listeners.controllers,
+            http,
             max_connections: read.size("max.connections"),
             max_connections_per_ip: read.size("max.connections.per.ip"),
             max_connections_per_ip_overrides: overrides,
@@ -209,7 +216,7 @@ pub fn describe_broker(settings: &Settings) -> Vec<Described> {
 /// Kafka's defaults, but for those that Felice sets otherwise (see the table).
 impl Default for BrokerConfig {
     fn default() -> Self {
-        BrokerConfig::new(Settings::default(), &[]).unwrap_or_else(|problems| unreachable!("{problems:?}"))
+        BrokerConfig::new(Settings::default(), &[], &[]).unwrap_or_else(|problems| unreachable!("{problems:?}"))
     }
 }
 
@@ -331,7 +338,7 @@ mod tests {
 
     fn config(pairs: &[(&str, &str)]) -> Result<BrokerConfig, Vec<String>> {
         Settings::of(pairs)
-            .and_then(|settings| BrokerConfig::new(settings, &[]))
+            .and_then(|settings| BrokerConfig::new(settings, &[], &[]))
             .map_err(|problems| problems.iter().map(ToString::to_string).collect())
     }
 

@@ -189,6 +189,19 @@ fn from_flags(listen: &[String]) -> Result<ListenerConfig, ConfigError> {
     Ok(ListenerConfig { name: PLAINTEXT.to_owned(), bind, advertised: None })
 }
 
+/// Where HTTP is served: what `--http` gave, else what `http.listen` says.
+pub(super) fn http(settings: &Settings, flags: &[String]) -> Result<Vec<Bind>, Problem> {
+    let (origin, addresses) = match flags {
+        [] => (settings.origin("http.listen"), list(settings, "http.listen")),
+        flags => (Some(super::Origin::Flag("--http")), flags.to_vec()),
+    };
+    let parse = |text: &String| {
+        let rule = |why: String| ConfigError::Rule(format!("{text:?} is no address: {why}"));
+        Bind::parse(text).map_err(|why| Problem { origin: origin.clone(), error: rule(why) })
+    };
+    addresses.iter().map(parse).collect()
+}
+
 fn from_setting(settings: &Settings, protocols: &Protocols) -> Result<Vec<ListenerConfig>, ConfigError> {
     let entries = list(settings, "listeners");
     let mut listeners: Vec<ListenerConfig> = Vec::new();
@@ -516,6 +529,21 @@ mod tests {
             let (host, port) = listeners[0].advertise(local.parse().unwrap());
             assert_eq!(format!("{host}:{port}"), told, "{settings:?} {listen:?} {local}");
         }
+    }
+
+    #[test]
+    fn http_is_served_where_one_says() {
+        let parse = |pairs: &[(&str, &str)], flags: &[&str]| {
+            let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+            let bound = http(&Settings::of(pairs).unwrap(), &flags).map_err(|problem| problem.to_string())?;
+            Ok::<_, String>(bound.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(parse(&[], &[]), Ok(String::new()));
+        let set = [("http.listen", "localhost:1, :2")];
+        assert_eq!(parse(&set, &[]), Ok("localhost:1 :2".to_owned()));
+        assert_eq!(parse(&set, &["10.0.0.1:3"]), Ok("10.0.0.1:3".to_owned()));
+        let told = "--http: \"8080\" is no address: expected host:port";
+        assert_eq!(parse(&[], &["8080"]), Err(told.to_owned()));
     }
 
     #[test]

@@ -44,6 +44,8 @@ pub struct Given<'a> {
     pub data_dir: Option<&'a Path>,
     /// `--listen`, each `host:port`.
     pub listen: &'a [String],
+    /// `--http`, each `host:port`.
+    pub http: &'a [String],
 }
 
 /// The broker's settings, and one warning for each that has no meaning here.
@@ -59,7 +61,7 @@ pub fn load(given: &Given<'_>) -> Result<(BrokerConfig, Vec<String>), Vec<Proble
         layers.set(pair);
     }
     let (settings, mut warnings) = layers.finish()?;
-    let mut config = BrokerConfig::new(settings, given.listen)?;
+    let mut config = BrokerConfig::new(settings, given.listen, given.http)?;
     warnings.extend(controllers::notes(&config.settings, &config.controller_listeners));
     if let Some(dir) = given.data_dir {
         config.data_dir = Some(dir.to_owned());
@@ -68,6 +70,9 @@ pub fn load(given: &Given<'_>) -> Result<(BrokerConfig, Vec<String>), Vec<Proble
     if !given.listen.is_empty() {
         let listeners = given.listen.iter().map(|address| format!("{PLAINTEXT}://{address}"));
         config.settings.note_flag("--listen", "listeners", listeners.collect());
+    }
+    if !given.http.is_empty() {
+        config.settings.note_flag("--http", "http.listen", given.http.to_vec());
     }
     Ok((config, warnings))
 }

@@ -133,6 +133,9 @@ pub static OBEYED: &[Setting] = &[
         "Where controllers are; here, this node's own controller listener and nothing else."),
     fixed("controller.quorum.voters", List, Some(""), Any,
         "The controllers as id@host:port; here, this node itself and nothing else."),
+    fixed("http.listen", List, Some(""), Any,
+        "Where to serve metrics (/metrics) and health (/readyz, /livez) by HTTP, as host:port with commas between; nowhere where it is empty. \
+         Felice's own setting."),
     dynamic("max.connections", Int, MAX_INT, AtLeast(0),
         "Connections that the broker keeps open at once; further ones wait until one closes."),
     dynamic("max.connections.per.ip", Int, MAX_INT, AtLeast(0),

@@ -2,6 +2,7 @@
 
 use std::{
     ffi::OsString,
+    fs,
     os::fd::{AsFd, AsRawFd, RawFd},
     path::{Path, PathBuf},
 };
@@ -13,6 +14,9 @@ use rustix::{
 
 /// Descriptors that connections leave to files: at most so many, and at most a quarter of all.
 const FILES_RESERVE: u64 = 1024;
+
+/// In what Linux tells of processor time (`USER_HZ`).
+const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Raises the soft limit of open files to the hard one, as far as the system lets it, and returns what holds then;
 /// `None` is no limit. Each connection and each segment is an open file, and the soft limit is usually 1024.
@@ -53,6 +57,43 @@ pub fn give_back_large_allocations() {
             libc::mallopt(libc::M_TRIM_THRESHOLD, LARGE);
         }
     }
+}
+
+/// What this process takes of its machine.
+#[derive(Debug, Clone, Copy)]
+pub struct Usage {
+    pub cpu_seconds: f64,
+    pub resident_bytes: u64,
+    pub virtual_bytes: u64,
+    pub threads: u64,
+    /// Files and sockets that are open.
+    pub files: usize,
+    /// In seconds since 1970.
+    pub started: f64,
+}
+
+/// `None` where the kernel does not tell.
+pub fn usage() -> Option<Usage> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let value = status.lines().find_map(|line| line.strip_prefix(name))?;
+        value.trim_start_matches(':').split_whitespace().next()?.parse::<u64>().ok()
+    };
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // The second field is a name in parentheses, which may hold anything; what follows are the third and further ones.
+    let stat: Vec<&str> = stat.rsplit_once(')')?.1.split_whitespace().collect();
+    let ticks = |number: usize| stat.get(number - 3)?.parse::<u64>().ok();
+    let machine = fs::read_to_string("/proc/stat").ok()?;
+    let booted: u64 = machine.lines().find_map(|line| line.strip_prefix("btime "))?.trim().parse().ok()?;
+    Some(Usage {
+        cpu_seconds: (ticks(14)? + ticks(15)?) as f64 / TICKS_PER_SECOND,
+        resident_bytes: field("VmRSS")? * 1024,
+        virtual_bytes: field("VmSize")? * 1024,
+        threads: field("Threads")?,
+        // But for the one that looks.
+        files: fs::read_dir("/proc/self/fd").ok()?.count().saturating_sub(1),
+        started: booted as f64 + ticks(22)? as f64 / TICKS_PER_SECOND,
+    })
 }
 
 /// Gives back to the operating system what was freed and lies in between. Takes milliseconds, and the allocator's locks.
@@ -120,6 +161,18 @@ mod tests {
         assert!(has_descriptor_below(RawFd::MAX, &file));
         let bound = first_descriptor_for_files();
         assert!(bound > 0 && Some(bound as u64) < getrlimit(Resource::Nofile).current.or(Some(u64::MAX)));
+    }
+
+    #[test]
+    fn the_process_knows_what_it_takes() {
+        let before = usage().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        let usage = usage().unwrap();
+        assert!(usage.resident_bytes > 1 << 20 && usage.virtual_bytes >= usage.resident_bytes, "{usage:?}");
+        assert!(usage.threads >= 1 && usage.files >= 1 && usage.cpu_seconds >= before.cpu_seconds, "{usage:?}");
+        let modified = file.metadata().unwrap().modified().unwrap();
+        let now = modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+        assert!(usage.started <= now + 2.0 && usage.started > now - 86_400.0, "{usage:?}, now {now}");
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::{
     api::Peer,
     config::{Host, ListenerConfig},
     env::process,
+    metrics::Counter,
 };
 
 const BACKLOG: i32 = 1024;
@@ -131,6 +132,7 @@ pub struct ConnectionLimits {
     max_per_ip: usize,
     overrides: HashMap<IpAddr, usize>,
     open: AtomicUsize,
+    accepted: Counter,
     per_ip: Mutex<HashMap<IpAddr, usize>>,
     closed: Notify,
 }
@@ -148,6 +150,7 @@ impl ConnectionLimits {
             max_per_ip,
             overrides,
             open: AtomicUsize::new(0),
+            accepted: Counter::default(),
             per_ip: Mutex::new(HashMap::new()),
             closed: Notify::new(),
         })
@@ -173,7 +176,13 @@ impl ConnectionLimits {
         }
         *count += 1;
         self.open.fetch_add(1, Ordering::Relaxed);
+        self.accepted.add(1);
         Ok(Admission { limits: Arc::clone(self), ip })
+    }
+
+    /// Connections that were admitted so far.
+    pub fn accepted(&self) -> u64 {
+        self.accepted.value()
     }
 
     /// Connections that are open now.

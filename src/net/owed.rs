@@ -64,6 +64,11 @@ impl Owed {
         })
     }
 
+    /// Bytes that are owed now.
+    pub fn bytes(&self) -> usize {
+        self.sum.load(Ordering::Relaxed)
+    }
+
     pub fn open(self: &Arc<Self>) -> Account {
         let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let share = Arc::new(Share {

@@ -21,21 +21,35 @@ pub struct Refusals {
     log: Mutex<RefusalLog>,
     counted: Notify,
     exhausted: Mutex<Option<Timestamp>>,
+    /// How many there were of each kind.
+    counts: Mutex<BTreeMap<&'static str, u64>>,
 }
 
 impl Refusals {
     pub fn new(env: SharedEnv) -> Refusals {
-        Refusals { env, log: Mutex::default(), counted: Notify::new(), exhausted: Mutex::default() }
+        Refusals {
+            env,
+            log: Mutex::default(),
+            counted: Notify::new(),
+            exhausted: Mutex::default(),
+            counts: Mutex::default(),
+        }
     }
 
     /// A connection was closed for `reason`, which is of this `kind` and which the peer is to blame for.
     pub fn closed(&self, peer: SocketAddr, kind: &'static str, reason: &str) {
         let now = self.env.now();
+        *self.counts.lock().entry(kind).or_default() += 1;
         let tell = self.log.lock().note(now, peer.ip(), kind);
         self.counted.notify_one();
         if tell {
             warn!("closed the connection of {peer}: {reason}");
         }
+    }
+
+    /// How many connections were closed, by kind.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.counts.lock().clone()
     }
 
     /// Whether running out of file descriptors has not been told for a while.

@@ -33,6 +33,11 @@ impl Dirty {
         Dirty { max: TOTAL_MAX.min(memory as u64 / 8), ..Dirty::default() }
     }
 
+    /// What is not flushed now.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
     /// A partition has written `bytes`. Whether it should flush now.
     pub fn wrote(&self, share: &Share, bytes: u64) -> bool {
         // First: whoever takes the share takes it from here.

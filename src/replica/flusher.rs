@@ -20,7 +20,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::{Partition, dirty::Dirty};
-use crate::env::memory_limit;
+use crate::{
+    env::memory_limit,
+    metrics::{Buckets, Histogram},
+};
 
 /// A disk takes a few flushes at once better than one after the other.
 const THREADS: usize = 4;
@@ -37,6 +40,8 @@ struct Shared {
     /// How often somebody asked for a flush, and how often one was made.
     asked: AtomicU64,
     flushed: AtomicU64,
+    /// How long those took that succeeded.
+    took: Histogram,
 }
 
 #[derive(Default)]
@@ -84,6 +89,16 @@ impl FlushQueue {
         &self.0.dirty
     }
 
+    /// How many appends asked for a flush.
+    pub fn asked(&self) -> u64 {
+        self.0.asked.load(Ordering::Relaxed)
+    }
+
+    /// How long flushes took.
+    pub fn took(&self) -> Buckets {
+        self.0.took.buckets()
+    }
+
     /// An append wants to be flushed, by a flush of its own or one that is about to begin.
     pub fn note_asked(&self) {
         self.0.asked.fetch_add(1, Ordering::Relaxed);
@@ -115,7 +130,7 @@ impl Flusher {
             builder.spawn(move || {
                 while let Some(partition) = shared.next() {
                     shared.flushed.fetch_add(1, Ordering::Relaxed);
-                    flush(&partition, &*flushed);
+                    flush(&partition, &shared.took, &*flushed);
                 }
             })
         });
@@ -161,13 +176,17 @@ impl Shared {
     }
 }
 
-fn flush(partition: &Weak<Partition>, flushed: &impl Fn(&Partition)) {
+fn flush(partition: &Weak<Partition>, took: &Histogram, flushed: &impl Fn(&Partition)) {
     let Some(partition) = partition.upgrade() else { return };
     if partition.is_closed() {
         return;
     }
+    let begun = Instant::now();
     match partition.flush() {
-        Ok(()) => flushed(&partition),
+        Ok(()) => {
+            took.note(begun.elapsed());
+            flushed(&partition);
+        }
         // Deleted meanwhile, or out of use, which was told.
         Err(_) if partition.is_closed() || partition.opened().is_some_and(|log| log.is_out_of_use()) => {}
         Err(error) => warn!(partition = %partition.name(), "the log cannot be flushed for now: {error}"),

@@ -19,7 +19,7 @@ use tracing::{error, info, warn};
 
 use super::health::{self, Room, Space, Trust, Verified};
 use crate::{
-    env::{SharedDisk, SharedEnv},
+    env::{self, SharedDisk, SharedEnv},
     model::{Timestamp, TopicPartition},
     store::SharedStore,
 };
@@ -136,6 +136,16 @@ impl FolderHealth {
     /// Whether nothing may be acknowledged: a flush has failed, and not everything is verified since.
     pub fn is_suspect(&self) -> bool {
         self.is_suspect.load(Ordering::Acquire)
+    }
+
+    /// Whether free space is below the floor.
+    pub fn is_full(&self) -> bool {
+        self.is_full.load(Ordering::Acquire)
+    }
+
+    /// The space on the disk, as it is now.
+    pub fn space(&self) -> io::Result<env::Space> {
+        self.disk.space(&self.dir)
     }
 
     /// The log of `partition` is out of use, since its disk failed.

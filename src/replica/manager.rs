@@ -16,7 +16,7 @@ use tracing::{error, info, warn};
 
 use super::{
     Leadership, Partition, Scalars, TopicSettings,
-    flusher::Flusher,
+    flusher::{FlushQueue, Flusher},
     health_folder::{FolderHealth, Round, Trouble},
     opening::off_the_async_threads,
     parallel,
@@ -66,6 +66,13 @@ pub enum StartError {
     Stopped,
 }
 
+/// What it took to open, and after an unclean stop to check, all logs.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Recovery {
+    pub checked_bytes: u64,
+    pub took_ms: i64,
+}
+
 /// The partitions whose log is on this broker.
 pub struct Replicas {
     config: ReplicasConfig,
@@ -77,6 +84,8 @@ pub struct Replicas {
     partitions: DashMap<TopicIdPartition, Arc<Partition>>,
     /// Partitions whose log could not be opened or made. Who asks for one tries again.
     offline: DashSet<TopicIdPartition>,
+    /// What the start took.
+    recovery: Recovery,
     /// Held while logs are opened, made or removed.
     changing: Mutex<()>,
     remover: Remover,
@@ -110,7 +119,7 @@ impl Replicas {
             Arc::clone(&env),
         );
         let remover = Remover::new(config.data_dir.clone(), Arc::clone(&disk));
-        let replicas = Replicas {
+        let mut replicas = Replicas {
             config,
             env,
             disk,
@@ -119,6 +128,7 @@ impl Replicas {
             keeper,
             partitions: DashMap::new(),
             offline: DashSet::new(),
+            recovery: Recovery::default(),
             changing: Mutex::new(()),
             remover,
             flusher,
@@ -157,15 +167,17 @@ impl Replicas {
             let failed = |cause| StartError::Folder { path: data_dir.clone(), cause };
             replicas.disk.sync_dir(data_dir).map_err(failed)?;
         }
+        let took_ms = replicas.env.now().0.saturating_sub(begun.0);
+        let recovery = Recovery { checked_bytes: progress.checked(), took_ms };
         if !replicas.config.clean_start && !replicas.partitions.is_empty() {
-            let took = replicas.env.now().0.saturating_sub(begun.0);
             info!(
                 partitions = replicas.partitions.len(),
                 "recovered after an unclean stop in {:.1} s: {} checked",
-                took as f64 / 1000.0,
-                display_bytes(progress.checked())
+                took_ms as f64 / 1000.0,
+                display_bytes(recovery.checked_bytes)
             );
         }
+        replicas.recovery = recovery;
         let replicas = Arc::new(replicas);
         let weak = Arc::downgrade(&replicas);
         let verify = move || weak.upgrade().map_or_else(Round::default, |replicas| replicas.verify());
@@ -224,6 +236,22 @@ impl Replicas {
 
     pub(super) fn all(&self) -> Vec<Arc<Partition>> {
         self.partitions.iter().map(|partition| Arc::clone(&partition)).collect()
+    }
+
+    pub(super) fn recovery(&self) -> Recovery {
+        self.recovery
+    }
+
+    pub(super) fn flush_queue(&self) -> FlushQueue {
+        self.flusher.queue()
+    }
+
+    pub(super) fn health(&self) -> &FolderHealth {
+        &self.health
+    }
+
+    pub(super) fn offline_count(&self) -> usize {
+        self.offline.len()
     }
 
     pub(super) fn keeper(&self) -> &Keeper {

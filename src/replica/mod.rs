@@ -10,6 +10,7 @@ mod housekeeping;
 mod interleavings;
 mod machine;
 mod manager;
+mod metrics;
 mod opening;
 mod parallel;
 mod partition;

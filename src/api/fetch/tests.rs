@@ -25,6 +25,7 @@ use crate::{
     env::{Env, SystemEnv},
     log::{LogConfig, Progress},
     metadata::{Delta, Image, Listener},
+    metrics::Requests,
     model::{PartitionIndex, Principal, TopicIdPartition},
     quorum::{Quorum, QuorumConfig, Subscriber},
     replica::{Acks, Partition, Replicas, ReplicasConfig, TopicSettings},
@@ -118,6 +119,7 @@ impl Broker {
             groups,
             producer_ids: ProducerIds::default(),
             fetch_sessions: FetchSessions::new(10, 1 << 30),
+            requests: Requests::new(vec![]),
             broker_epoch: 1,
             stopping: CancellationToken::new(),
         };

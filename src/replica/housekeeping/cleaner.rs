@@ -63,6 +63,9 @@ impl Shared {
         match self.compact(partition, &range, map) {
             Ok(done) if done.first_dirty > range.first_dirty => {
                 report(partition, &range, &done);
+                self.cleaned.runs.add(1);
+                self.cleaned.bytes_read.add(done.bytes_read);
+                self.cleaned.bytes_written.add(done.bytes_written);
                 true
             }
             Ok(done) => {

@@ -21,8 +21,8 @@ use tracing::warn;
 
 pub(super) use self::cleaner::Tended;
 use self::{retention::Which, throttle::Throttle};
-use super::{Replicas, Trouble};
-use crate::{config::CleanerConfig, log};
+use super::{Replicas, Trouble, metrics::Cleaned};
+use crate::{config::CleanerConfig, log, metrics::Source};
 
 /// Retention first looks at the logs so long after the start, as Kafka's does, or after its interval where that is shorter.
 const FIRST_CHECK_AFTER: Duration = Duration::from_secs(30);
@@ -38,6 +38,7 @@ struct Shared {
     config: HousekeepingConfig,
     /// Of all cleaner threads together.
     throttle: Throttle,
+    cleaned: Arc<Cleaned>,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -59,13 +60,19 @@ pub struct HousekeepingConfig {
 impl Housekeeping {
     pub fn start(replicas: Arc<Replicas>, config: HousekeepingConfig) -> io::Result<Housekeeping> {
         let throttle = Throttle::new(config.cleaner.io_max_bytes_per_second);
-        let shared = Shared { replicas, config, throttle, state: Mutex::default(), changed: Condvar::new() };
+        let (state, changed) = (Mutex::default(), Condvar::new());
+        let shared = Shared { replicas, config, throttle, cleaned: Arc::default(), state, changed };
         let housekeeping = Housekeeping { shared: Arc::new(shared), threads: Mutex::default() };
         housekeeping.spawn("retention", Shared::tend)?;
         for _ in 0..housekeeping.shared.config.cleaner.threads {
             housekeeping.spawn("cleaner", Shared::clean)?;
         }
         Ok(housekeeping)
+    }
+
+    /// What compaction has done.
+    pub fn cleaned(&self) -> Arc<dyn Source> {
+        Arc::clone(&self.shared.cleaned) as Arc<dyn Source>
     }
 
     fn spawn(&self, name: &str, work: fn(&Shared)) -> io::Result<()> {

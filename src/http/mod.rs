@@ -1,0 +1,65 @@
+//! Metrics and health by HTTP: `/metrics` for Prometheus, `/readyz` and `/livez` for whoever starts, stops and routes.
+//!
+//! It answers from before the data folder is opened until the broker has stopped, since that is when one wants to know. Whoever
+//! reaches it can read names of topics and groups, and change nothing. What it may take is bounded: connections, the size of a
+//! request's head, the time for each, and one page of metrics at a time.
+
+mod connection;
+mod process;
+mod routes;
+
+use std::{io, sync::Arc};
+
+use arc_swap::ArcSwap;
+use tokio::{net::TcpListener, sync::Mutex};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use crate::{api::Services, metrics::Source};
+
+/// The server. It ends when this is dropped.
+pub struct Http {
+    status: Arc<Status>,
+    _stopping: DropGuard,
+}
+
+/// Where the broker is in its life.
+pub enum Phase {
+    /// What it is at, for whoever waits.
+    Starting(&'static str),
+    Serving(Serving),
+    Stopping,
+}
+
+/// A broker that serves.
+pub struct Serving {
+    pub services: Arc<Services>,
+    /// Who has metrics to show.
+    pub sources: Vec<Arc<dyn Source>>,
+}
+
+struct Status {
+    phase: ArcSwap<Phase>,
+    page: Mutex<routes::LastPage>,
+}
+
+impl Http {
+    /// Serves on these sockets, which listen already.
+    ///
+    /// # Errors
+    /// Where a socket cannot be waited on.
+    pub fn start(sockets: Vec<std::net::TcpListener>) -> io::Result<Http> {
+        let phase = ArcSwap::from_pointee(Phase::Starting("starting"));
+        let status = Arc::new(Status { phase, page: Mutex::default() });
+        let stopping = CancellationToken::new();
+        let accepting = connection::Accepting::new(routes::router(Arc::clone(&status)), stopping.clone());
+        for socket in sockets {
+            tokio::spawn(accepting.clone().accept(TcpListener::from_std(socket)?));
+        }
+        Ok(Http { status, _stopping: stopping.drop_guard() })
+    }
+
+    /// The broker has come to another phase of its life.
+    pub fn enter(&self, phase: Phase) {
+        self.status.phase.store(Arc::new(phase));
+    }
+}
