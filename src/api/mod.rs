@@ -7,19 +7,26 @@ mod api_versions;
 mod config_changes;
 mod create_partitions;
 mod create_topics;
+mod delete_groups;
 mod delete_records;
 mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
+mod describe_groups;
 mod describe_topic_partitions;
 mod endpoints;
 mod features;
 mod fetch;
 mod find_coordinator;
+mod groups;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod operations;
 mod partitions;
@@ -132,6 +139,8 @@ pub enum Answer<R> {
     Now(R),
     /// The request waits. Everything whose order matters, such as an append, has been done before this is returned.
     Later(Pin<Box<dyn Future<Output = R> + Send>>),
+    /// The same, of which may come nothing: then the connection is closed.
+    LaterOrClose(Pin<Box<dyn Future<Output = Option<R>> + Send>>),
     /// Nothing was done yet, and what is to be done takes a processor long: it must not hold up those who share the thread.
     Heavy(Box<dyn FnOnce() -> Answer<R> + Send>),
     /// No response: `acks=0`.
@@ -207,7 +216,11 @@ pub static SERVED: &[Served] = served![
     Fetch 4..=18 => fetch::handle,
     ListOffsets 0..=11 => list_offsets::handle,
     Metadata 0..=13 => metadata::handle,
+    OffsetCommit 0..=10 => offset_commit::handle,
+    OffsetFetch 0..=10 => offset_fetch::handle,
     FindCoordinator 0..=6 => find_coordinator::handle,
+    DescribeGroups 0..=6 => describe_groups::handle,
+    ListGroups 0..=5 => list_groups::handle,
     ApiVersions 0..=4 => api_versions::handle,
     CreateTopics 0..=7 => create_topics::handle,
     DeleteTopics 0..=6 => delete_topics::handle,
@@ -217,7 +230,9 @@ pub static SERVED: &[Served] = served![
     DescribeConfigs 0..=4 => describe_configs::handle,
     AlterConfigs 0..=2 => alter_configs::handle,
     CreatePartitions 0..=3 => create_partitions::handle,
+    DeleteGroups 0..=2 => delete_groups::handle,
     IncrementalAlterConfigs 0..=1 => incremental_alter_configs::handle,
+    OffsetDelete 0..=0 => offset_delete::handle,
     DescribeCluster 0..=2 => describe_cluster::handle,
     DescribeTopicPartitions 0..=0 => describe_topic_partitions::handle,
 ];
@@ -337,14 +352,8 @@ impl Asked {
                 Some(frame) => Outcome::Ready(frame),
                 None => Outcome::Close(Closing::unencodable()),
             },
-            Answer::Later(future) => {
-                let (services, peer) = (Arc::clone(services), peer.clone());
-                let response = Box::pin(async move {
-                    let response = future.await;
-                    self.answered::<Q>(&services, &peer, &response, true)
-                });
-                Outcome::Parked { response, memory: self.memory.saturating_mul(PARKED_FACTOR) }
-            }
+            Answer::Later(future) => self.parked::<Q>(services, peer, async { Some(future.await) }),
+            Answer::LaterOrClose(future) => self.parked::<Q>(services, peer, future),
             Answer::Heavy(work) => {
                 let (services, peer) = (Arc::clone(services), peer.clone());
                 // It may have had to wait for its turn; what is slow is counted from there.
@@ -380,10 +389,28 @@ impl Asked {
     fn note<Q: Request>(self, services: &Services, peer: &Peer, response_bytes: usize, has_waited: bool) {
         let took = self.started.elapsed();
         services.requests.note(Requested { api: self.api, request_bytes: self.size, response_bytes, took });
-        // A fetch waits because it was asked to.
-        if took >= SLOW_REQUEST && !(has_waited && Q::API == ApiKey::Fetch) {
+        // These wait because they were asked to, or for other members of their group.
+        let waits = matches!(Q::API, ApiKey::Fetch | ApiKey::JoinGroup | ApiKey::SyncGroup);
+        if took >= SLOW_REQUEST && !(has_waited && waits) {
             warn!(peer = %peer.address, "{} took {:.1} s", Q::API, took.as_secs_f64());
         }
+    }
+
+    fn parked<Q: Request + 'static>(
+        self,
+        services: &Arc<Services>,
+        peer: &Peer,
+        response: impl Future<Output = Option<Q::Response>> + Send + 'static,
+    ) -> Outcome
+    where
+        Q::Response: 'static,
+    {
+        let (services, peer) = (Arc::clone(services), peer.clone());
+        let response = Box::pin(async move {
+            let response = response.await?;
+            self.answered::<Q>(&services, &peer, &response, true)
+        });
+        Outcome::Parked { response, memory: self.memory.saturating_mul(PARKED_FACTOR) }
     }
 }
 

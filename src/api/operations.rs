@@ -21,6 +21,12 @@ pub fn topic(asked: bool) -> i32 {
     if asked { all } else { OMITTED }
 }
 
+/// What may be done with a group.
+pub fn group(asked: bool) -> i32 {
+    let all = READ | DELETE | DESCRIBE | DESCRIBE_CONFIGS | ALTER_CONFIGS;
+    if asked { all } else { OMITTED }
+}
+
 /// What may be done with the cluster.
 pub fn cluster(asked: bool) -> i32 {
     let all = CREATE | ALTER | DESCRIBE | CLUSTER_ACTION | DESCRIBE_CONFIGS | ALTER_CONFIGS | IDEMPOTENT_WRITE;

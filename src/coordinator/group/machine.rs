@@ -69,6 +69,7 @@ impl GroupMachine {
     /// The clock was set by so many milliseconds: nobody's time is up for that.
     pub fn clock_was_set(&mut self, by_ms: i64) {
         self.soft.timers.shift(by_ms);
+        self.soft.offsets.shift(by_ms);
     }
 
     /// When [`GroupMachine::on_deadline`] has something to do, if nothing happens before.

@@ -1,3 +1,5 @@
+//! What operators are told of one group of each kind.
+
 use felice_protocol::{coordinator::GroupRecord, error::ErrorCode};
 
 use crate::coordinator::group::{

@@ -10,14 +10,14 @@
 //! A commit that named its own retention (OffsetCommit 2 to 4) has its own time instead. Offsets of topics that are gone go
 //! too: the coordinator may have been down when that happened.
 
-use std::{ops::Bound, sync::Arc, time::Duration};
+use std::{ops::Bound, sync::Arc};
 
 use felice_protocol::{
     Uuid,
     coordinator::{GroupRecord, offsets::GroupMetadataKey},
 };
 
-use super::Kind;
+use super::{Kind, OffsetsSoft};
 use crate::{
     coordinator::group::{CommittedOffset, GroupMachine, Timer, machine::Cx},
     metadata::Image,
@@ -51,6 +51,13 @@ struct Budget {
     deletions: usize,
 }
 
+impl OffsetsSoft {
+    /// The clock was set by so many milliseconds.
+    pub(in crate::coordinator::group) fn shift(&mut self, by_ms: i64) {
+        self.next_pass = Timestamp(self.next_pass.0.saturating_add(by_ms));
+    }
+}
+
 impl GroupMachine {
     pub(in crate::coordinator::group) fn load_offsets(&mut self, now: Timestamp) {
         self.soft.offsets.next_pass = self.pass_after(now);
@@ -79,7 +86,7 @@ impl GroupMachine {
     pub(super) fn set_expiry(&mut self, now: Timestamp) {
         let offsets = &self.soft.offsets;
         let begun = offsets.forgetting.is_some() || offsets.pass.is_some();
-        let at = if begun { now.plus(Duration::from_millis(1)) } else { offsets.next_pass };
+        let at = if begun { Timestamp(now.0.saturating_add(1)) } else { offsets.next_pass };
         self.soft.timers.set(Timer::Expiry, at);
     }
 

@@ -1,3 +1,5 @@
+//! Offsets over a whole coordinator, whose groups are made of records.
+
 use std::sync::Arc;
 
 use felice_protocol::{
