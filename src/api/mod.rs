@@ -5,6 +5,8 @@
 mod alter_configs;
 mod api_versions;
 mod config_changes;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -19,8 +21,11 @@ mod features;
 mod fetch;
 mod find_coordinator;
 mod groups;
+mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
+mod join_group;
+mod leave_group;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -32,6 +37,7 @@ mod operations;
 mod partitions;
 mod produce;
 mod refusal;
+mod sync_group;
 mod topics;
 
 use std::{fmt::Display, future::Future, net::SocketAddr, ops::RangeInclusive, pin::Pin, sync::Arc, time::Duration};
@@ -219,6 +225,10 @@ pub static SERVED: &[Served] = served![
     OffsetCommit 0..=10 => offset_commit::handle,
     OffsetFetch 0..=10 => offset_fetch::handle,
     FindCoordinator 0..=6 => find_coordinator::handle,
+    JoinGroup 0..=9 => join_group::handle,
+    Heartbeat 0..=4 => heartbeat::handle,
+    LeaveGroup 0..=5 => leave_group::handle,
+    SyncGroup 0..=5 => sync_group::handle,
     DescribeGroups 0..=6 => describe_groups::handle,
     ListGroups 0..=5 => list_groups::handle,
     ApiVersions 0..=4 => api_versions::handle,
@@ -234,6 +244,8 @@ pub static SERVED: &[Served] = served![
     IncrementalAlterConfigs 0..=1 => incremental_alter_configs::handle,
     OffsetDelete 0..=0 => offset_delete::handle,
     DescribeCluster 0..=2 => describe_cluster::handle,
+    ConsumerGroupHeartbeat 0..=1 => consumer_group_heartbeat::handle,
+    ConsumerGroupDescribe 0..=1 => consumer_group_describe::handle,
     DescribeTopicPartitions 0..=0 => describe_topic_partitions::handle,
 ];
 
