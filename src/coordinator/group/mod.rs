@@ -26,6 +26,8 @@ mod machine;
 mod offsets;
 mod settings;
 mod state;
+#[cfg(test)]
+mod testing;
 mod timers;
 
 pub use command::{Answer, CallId, Caller, Command, Out, Query};

@@ -8,6 +8,9 @@ use crate::{
 
 pub use crate::config::MigrationPolicy;
 
+/// The default of `max.message.bytes`.
+const RECORD_MAX_BYTES: usize = 1_048_588;
+
 /// What the broker's settings say of groups.
 #[derive(Debug, Clone)]
 pub struct GroupSettings {
@@ -32,6 +35,8 @@ pub struct GroupSettings {
     pub regex_refresh_interval_ms: i32,
     /// By which a group's own settings are bounded.
     pub consumer_bounds: config::ConsumerSettings,
+    /// What one batch of records may take: `max.message.bytes` of the topic that the groups are kept in.
+    pub record_max_bytes: usize,
     /// `offset.metadata.max.bytes`
     pub offset_metadata_max_bytes: usize,
     /// `offsets.retention.minutes`
@@ -74,6 +79,7 @@ impl From<&config::GroupSettings> for GroupSettings {
             },
             regex_refresh_interval_ms: consumer.regex_refresh_interval_ms,
             consumer_bounds: consumer.clone(),
+            record_max_bytes: RECORD_MAX_BYTES,
             offset_metadata_max_bytes: offsets.metadata_max_bytes,
             offsets_retention_minutes: i32::try_from(offsets.retention_ms / 60_000).unwrap_or(i32::MAX),
             offsets_retention_check_interval_ms: offsets.retention_check_interval_ms,

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use felice_protocol::{error::ErrorCode, messages::consumer_group_heartbeat::*};
+use felice_protocol::{
+    coordinator::{GroupRecord, consumer_group::ConsumerGroupMetadataKey},
+    error::ErrorCode,
+    messages::{consumer_group_heartbeat::*, heartbeat::*, join_group::*, leave_group::*, sync_group::*},
+};
 
 use super::{Caller, Command, GroupMachine, machine::Cx};
 use crate::{metadata::Image, model::Timestamp};
@@ -39,4 +43,28 @@ impl GroupMachine {
     pub(super) fn consumer_regex_is_due(&mut self, _cx: &mut Cx<'_>, _group: &Arc<str>) {}
 
     pub(super) fn consumer_refresh_is_due(&mut self, _cx: &mut Cx<'_>, _group: &Arc<str>) {}
+}
+
+/// What classic members ask of consumer groups.
+impl GroupMachine {
+    pub(super) fn consumer_join(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: JoinGroupRequest) {
+        cx.out.answer(caller.call, Command::JoinGroup(request).refused(ErrorCode::InconsistentGroupProtocol));
+    }
+
+    pub(super) fn consumer_sync(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: SyncGroupRequest) {
+        cx.out.answer(caller.call, Command::SyncGroup(request).refused(ErrorCode::UnknownMemberId));
+    }
+
+    pub(super) fn consumer_classic_heartbeat(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: HeartbeatRequest) {
+        cx.out.answer(caller.call, Command::Heartbeat(request).refused(ErrorCode::UnknownMemberId));
+    }
+
+    pub(super) fn consumer_leave(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: LeaveGroupRequest) {
+        cx.out.answer(caller.call, Command::LeaveGroup(request).refused(ErrorCode::UnknownMemberId));
+    }
+
+    pub(super) fn delete_consumer(&mut self, cx: &mut Cx<'_>, group_id: &str) {
+        let key = ConsumerGroupMetadataKey { group_id: group_id.to_owned(), ..ConsumerGroupMetadataKey::default() };
+        self.write(cx, GroupRecord::ConsumerGroupMetadata(key, None));
+    }
 }
