@@ -90,7 +90,6 @@ impl GroupMachine {
             Timer::ConsumerJoin { group, member } => self.consumer_join_is_due(cx, &group, &member),
             Timer::ConsumerSync { group, member } => self.consumer_sync_is_due(cx, &group, &member),
             Timer::ConsumerRegex { group } => self.consumer_regex_is_due(cx, &group),
-            Timer::ConsumerRefresh { group } => self.consumer_refresh_is_due(cx, &group),
             Timer::Expiry => self.expire_offsets(cx),
         }
         true
@@ -119,6 +118,7 @@ impl GroupMachine {
 
     /// Writes a record: it holds from here on, and is appended with what else this decision writes.
     pub(super) fn write(&mut self, cx: &mut Cx<'_>, record: GroupRecord) {
+        self.soft.consumer.follow(&self.state, &record);
         self.state.apply(None, &record);
         cx.out.records.push(record);
     }

@@ -21,7 +21,6 @@ pub mod assignor;
 mod classic;
 mod command;
 mod consumer;
-mod interim;
 mod machine;
 mod offsets;
 mod settings;

@@ -46,10 +46,6 @@ pub enum Timer {
     ConsumerRegex {
         group: Arc<str>,
     },
-    /// A consumer group's topics are due to be looked at, or its next assignment to be made.
-    ConsumerRefresh {
-        group: Arc<str>,
-    },
     /// Offsets and groups are looked through for what has expired.
     Expiry,
 }

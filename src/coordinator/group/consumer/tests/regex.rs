@@ -1,0 +1,87 @@
+//! Subscriptions by regular expressions.
+
+use super::*;
+
+#[test]
+fn topics_that_match_are_assigned_once_they_are_found() {
+    let mut bench = Bench::new();
+    let (foo, _) = (bench.topic("foo1", 2), bench.topic("bar", 1));
+    let mut a = Member::by_regex("a", "foo.*");
+    a.join(&mut bench);
+    assert_eq!((a.epoch, a.count()), (1, 0));
+    bench.pass(0);
+    assert_eq!(bench.kinds(), ["ConsumerGroupRegularExpression", "ConsumerGroupMetadata"]);
+    a.beat(&mut bench);
+    assert_eq!((a.epoch, &a.has), (2, &BTreeMap::from([(foo, vec![0, 1])])));
+    settle(&mut bench, &mut [&mut a]);
+
+    // A topic that is made later is found with the next heartbeat, but not more than every ten seconds.
+    bench.pass(10_000);
+    bench.topic("foo2", 1);
+    settle(&mut bench, &mut [&mut a]);
+    assert_eq!((a.epoch, a.count()), (3, 3));
+    bench.topic("nofoo", 1);
+    bench.pass(20_000);
+    a.beat(&mut bench);
+    bench.pass(0);
+    assert_eq!(bench.kinds(), ["ConsumerGroupRegularExpression"]);
+    bench.delete_topic("foo2");
+    settle(&mut bench, &mut [&mut a]);
+    assert_eq!((a.epoch, a.count()), (4, 2));
+}
+
+#[test]
+fn an_expression_goes_with_the_last_who_subscribes_by_it() {
+    let mut bench = Bench::new();
+    bench.topic("foo", 2);
+    bench.topic("bar", 1);
+    let (mut a, mut b) = (Member::by_regex("a", "foo"), Member::by_regex("b", "foo"));
+    a.join(&mut bench);
+    bench.pass(0);
+    // The expression is known: this member is served at once.
+    b.join(&mut bench);
+    assert_eq!(bench.epochs().0, 3);
+    settle(&mut bench, &mut [&mut a, &mut b]);
+    assert_eq!([a.count(), b.count()], [1, 1]);
+    a.regex = Some("bar".to_owned());
+    bench.pass(10_000);
+    let answer = bench.heartbeat(a.full());
+    a.take(&answer);
+    assert_eq!(a.count(), 0);
+    settle(&mut bench, &mut [&mut a, &mut b]);
+    assert_eq!([a.count(), b.count()], [1, 2]);
+    b.leave(&mut bench);
+    assert!(bench.kinds().contains(&"ConsumerGroupRegularExpression"));
+    assert!(!bench.machine.consumer_subscribes("g", "foo") && bench.machine.consumer_subscribes("g", "bar"));
+    // From an expression to names.
+    (a.regex, a.names) = (Some(String::new()), Some(vec!["foo".to_owned()]));
+    let answer = bench.heartbeat(a.full());
+    a.take(&answer);
+    settle(&mut bench, &mut [&mut a]);
+    assert_eq!(a.count(), 2);
+    assert!(bench.machine.state().consumer["g"].regexes.is_empty());
+}
+
+#[test]
+fn an_expression_that_is_none_is_refused_and_leaves_nothing() {
+    let mut bench = Bench::new();
+    let a = Member::by_regex("a", "(");
+    assert_eq!(a.error(&mut bench, a.full()), ErrorCode::InvalidRegularExpression);
+    assert!(bench.machine.state().consumer.is_empty());
+    let mut b = Member::fixed("b", "i", &["t"]);
+    b.join(&mut bench);
+    let mut bad = b.full();
+    bad.subscribed_topic_regex = Some("[".to_owned());
+    assert_eq!(b.error(&mut bench, bad), ErrorCode::InvalidRegularExpression);
+}
+
+#[test]
+fn names_and_an_expression_add_up() {
+    let mut bench = Bench::new();
+    bench.topic("foo", 1);
+    bench.topic("bar", 1);
+    let mut a = Member { regex: Some("f.o".to_owned()), ..Member::new("a", &["bar", "foo"]) };
+    a.join(&mut bench);
+    settle(&mut bench, &mut [&mut a]);
+    assert_eq!(a.count(), 2);
+}
