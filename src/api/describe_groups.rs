@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use felice_protocol::{
     error::ErrorCode,
-    messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup},
+    messages::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup, DescribedGroupMember},
 };
 
 use super::{Answer, Context, groups, operations};
@@ -21,17 +21,32 @@ pub fn handle(cx: &Context<'_>, request: DescribeGroupsRequest) -> Answer<Descri
     let services = Arc::clone(cx.services);
     Answer::Later(Box::pin(async move {
         let mut described = Vec::with_capacity(request.groups.len());
+        let mut left = groups::ANSWER_MAX;
         for group_id in request.groups {
             let query = Query::DescribeGroup(group_id.clone());
-            let group = groups::query(&services, &group_id, query).await.unwrap_or_else(|error| DescribedGroup {
+            let found = match left {
+                0 => Err(ErrorCode::PolicyViolation),
+                _ => groups::query(&services, &group_id, query).await,
+            };
+            let group = found.unwrap_or_else(|error| DescribedGroup {
                 group_id,
                 error_code: error.code(),
                 ..DescribedGroup::default()
             });
+            left = left.saturating_sub(size(&group));
             described.push(in_version(version, group, request.include_authorized_operations));
         }
         DescribeGroupsResponse { groups: described, ..DescribeGroupsResponse::default() }
     }))
+}
+
+/// About what an answer takes, in bytes.
+fn size(group: &DescribedGroup) -> usize {
+    let member = |member: &DescribedGroupMember| {
+        let names = member.member_id.len() + member.client_id.len() + member.client_host.len();
+        size_of_val(member) + names + member.member_metadata.len() + member.member_assignment.len()
+    };
+    size_of_val(group) + group.group_id.len() + group.members.iter().map(member).sum::<usize>()
 }
 
 fn in_version(version: i16, mut group: DescribedGroup, with_operations: bool) -> DescribedGroup {

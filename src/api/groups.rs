@@ -18,6 +18,10 @@ use crate::coordinator::{
     group::{self, Command, Query},
 };
 
+/// What the answer to a request that names many groups may take, in bytes. Groups beyond it are POLICY_VIOLATION: a request may
+/// name one large group again and again.
+pub const ANSWER_MAX: usize = 64 << 20;
+
 /// What a coordinator tells of one thing.
 pub trait Told: Sized + Send + 'static {
     /// `None` where it was asked for something else.

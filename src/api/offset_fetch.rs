@@ -25,10 +25,16 @@ pub fn handle(cx: &Context<'_>, request: OffsetFetchRequest) -> Answer<OffsetFet
     let services = Arc::clone(cx.services);
     Answer::Later(Box::pin(async move {
         let require_stable = request.require_stable;
-        let groups = if version >= FIRST_VERSION_WITH_GROUPS { request.groups } else { vec![only_group(request)] };
-        let mut answers = Vec::with_capacity(groups.len());
-        for group in groups {
-            answers.push(fetch(&services, version, group, require_stable).await);
+        let asked = if version >= FIRST_VERSION_WITH_GROUPS { request.groups } else { vec![only_group(request)] };
+        let mut answers = Vec::with_capacity(asked.len());
+        let mut left = groups::ANSWER_MAX;
+        for group in asked {
+            let answer = match left {
+                0 => refused(group.group_id, group.topics, ErrorCode::PolicyViolation.code(), version),
+                _ => fetch(&services, version, group, require_stable).await,
+            };
+            left = left.saturating_sub(size(&answer));
+            answers.push(answer);
         }
         in_version(version, answers)
     }))
@@ -63,7 +69,7 @@ async fn fetch(
     }
     let group_id = group.group_id.clone();
     // With an error for each partition, it has to be known which there are.
-    let asked = if version < FIRST_VERSION_WITH_ERROR { group.topics.clone() } else { None };
+    let asked = group.topics.clone().filter(|_| version < FIRST_VERSION_WITH_ERROR);
     let query = Query::OffsetFetch { group, require_stable };
     match groups::query::<OffsetFetchResponseGroup>(services, &group_id, query).await {
         Ok(mut answer) if answer.error_code == 0 => {
@@ -76,8 +82,8 @@ async fn fetch(
             }
             answer
         }
-        Ok(OffsetFetchResponseGroup { error_code, .. }) => refused(group_id, asked, error_code),
-        Err(error) => refused(group_id, asked, error.code()),
+        Ok(OffsetFetchResponseGroup { error_code, .. }) => refused(group_id, asked, error_code, version),
+        Err(error) => refused(group_id, asked, error.code(), version),
     }
 }
 
@@ -122,14 +128,26 @@ fn failed(topic: &OffsetFetchRequestTopics, error_code: i16) -> OffsetFetchRespo
     }
 }
 
-/// `asked`: where the error belongs to the partitions.
+/// `asked` is only looked at where the error belongs to the partitions.
 fn refused(
     group_id: String,
     asked: Option<Vec<OffsetFetchRequestTopics>>,
     error_code: i16,
+    version: i16,
 ) -> OffsetFetchResponseGroup {
-    let topics = asked.unwrap_or_default().iter().map(|topic| failed(topic, error_code)).collect();
+    let asked = asked.filter(|_| version < FIRST_VERSION_WITH_ERROR).unwrap_or_default();
+    let topics = asked.iter().map(|topic| failed(topic, error_code)).collect();
     OffsetFetchResponseGroup { group_id, topics, error_code, ..OffsetFetchResponseGroup::default() }
+}
+
+/// About what an answer takes, in bytes.
+fn size(group: &OffsetFetchResponseGroup) -> usize {
+    let metadata = |partition: &OffsetFetchResponsePartitions| partition.metadata.as_ref().map_or(0, String::len);
+    let topic = |topic: &OffsetFetchResponseTopics| {
+        let partitions = topic.partitions.iter().map(|partition| size_of_val(partition) + metadata(partition));
+        size_of_val(topic) + topic.name.len() + partitions.sum::<usize>()
+    };
+    size_of_val(group) + group.group_id.len() + group.topics.iter().map(topic).sum::<usize>()
 }
 
 fn in_version(version: i16, groups: Vec<OffsetFetchResponseGroup>) -> OffsetFetchResponse {
@@ -190,13 +208,13 @@ mod tests {
     #[test]
     fn an_error_is_the_groups_or_before_version_2_each_partitions() {
         let of = |version, asked| {
-            let answer = in_version(version, vec![refused("g".to_owned(), asked, 16)]);
+            let answer = in_version(version, vec![refused("g".to_owned(), asked, 16, version)]);
             let partitions: Vec<i16> =
                 answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| p.error_code)).collect();
             (answer.error_code, partitions, answer.groups.first().map(|group| group.error_code))
         };
         assert_eq!(of(1, Some(vec![asked(1)])), (16, vec![16], None));
-        assert_eq!(of(2, None), (16, vec![], None));
+        assert_eq!(of(2, Some(vec![asked(1)])), (16, vec![], None));
         assert_eq!(of(8, None), (0, vec![], Some(16)));
     }
 }

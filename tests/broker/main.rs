@@ -12,6 +12,7 @@ mod harness;
 mod hostile;
 mod idempotence;
 mod long_poll;
+mod offsets;
 mod opening;
 mod produce;
 mod retention;

@@ -36,7 +36,8 @@ impl GroupMachine {
         let generation = request.generation_id_or_member_epoch;
         match self.kind(group_id) {
             Some(Kind::Consumer) => {
-                self.check_consumer_commit(cx, group_id, member_id, instance_id, generation, version)
+                self.check_consumer_commit(cx, group_id, member_id, instance_id, generation, version)?;
+                self.check_partitions(request)
             }
             Some(Kind::Classic) => self.check_classic_commit(cx, group_id, member_id, instance_id, generation, false),
             _ if generation < 0 => Ok(()),
@@ -45,6 +46,22 @@ impl GroupMachine {
             None if version >= 9 => Err(ErrorCode::GroupIdNotFound),
             None => Err(ErrorCode::IllegalGeneration),
         }
+    }
+
+    /// A member that names an epoch before its own has had a partition since then, or the whole commit is refused (KIP-1251).
+    fn check_partitions(&self, request: &OffsetCommitRequest) -> Result<(), ErrorCode> {
+        let epoch = request.generation_id_or_member_epoch;
+        let Some(since) = self.consumer_commits_since(&request.group_id, &request.member_id, epoch) else {
+            return Ok(());
+        };
+        for topic in &request.topics {
+            for partition in &topic.partitions {
+                if !self.is_too_large(partition.committed_metadata.as_deref().unwrap_or_default()) {
+                    since.check(topic.topic_id, partition.partition_index)?;
+                }
+            }
+        }
+        Ok(())
     }
 
     fn write_offsets(&mut self, cx: &mut Cx<'_>, request: OffsetCommitRequest) -> Answer {

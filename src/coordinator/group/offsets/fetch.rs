@@ -1,6 +1,6 @@
 //! OffsetFetch: what a group has committed.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use felice_protocol::{Uuid, error::ErrorCode, messages::offset_fetch::*};
 
@@ -9,6 +9,10 @@ use crate::{
     coordinator::group::{CommittedOffset, GroupMachine, State},
     metadata::Image,
 };
+
+/// What the answer for one group may take, in bytes: some half a million partitions. A request may name a partition, and with it
+/// what was committed as metadata, again and again.
+const ANSWER_MAX: usize = 32 << 20;
 
 impl GroupMachine {
     /// One group of an OffsetFetch. Of a group that does not exist nothing was committed; that is no error.
@@ -28,7 +32,8 @@ impl GroupMachine {
                 return answer;
             }
         }
-        let fetch = Fetch { decided: &self.state, committed, image, group_id, require_stable };
+        let fetch =
+            Fetch { decided: &self.state, committed, image, group_id, require_stable, left: Cell::new(ANSWER_MAX) };
         answer.topics = match &request.topics {
             Some(topics) => topics.iter().map(|topic| fetch.topic(topic)).collect(),
             None => fetch.everything(),
@@ -44,6 +49,8 @@ struct Fetch<'a> {
     image: &'a Image,
     group_id: &'a str,
     require_stable: bool,
+    /// Bytes that the answer may yet grow by.
+    left: Cell<usize>,
 }
 
 impl Fetch<'_> {
@@ -97,6 +104,11 @@ impl Fetch<'_> {
             metadata: Some(String::new()),
             ..OffsetFetchResponsePartitions::default()
         };
+        let metadata = offset.map_or(0, |offset| offset.metadata.len());
+        self.left.set(self.left.get().saturating_sub(size_of_val(&none) + metadata));
+        if self.left.get() == 0 {
+            return OffsetFetchResponsePartitions { error_code: ErrorCode::PolicyViolation.code(), ..none };
+        }
         if self.require_stable && self.is_unstable(topic, index) {
             return OffsetFetchResponsePartitions { error_code: ErrorCode::UnstableOffsetCommit.code(), ..none };
         }

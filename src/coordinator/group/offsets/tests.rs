@@ -321,6 +321,23 @@ fn all_topics_or_those_of_an_id() {
 }
 
 #[test]
+fn what_is_asked_for_again_and_again_does_not_multiply_the_answer() {
+    let mut bench = Bench::new([]);
+    let mut request = simple("g", "t", id(1), 0, 1);
+    request.topics[0].partitions[0].committed_metadata = Some("x".repeat(4_096));
+    bench.commit(9, request);
+    let mut asked = asking("g", "t", id(1), 0);
+    asked.topics.as_mut().unwrap()[0].partition_indexes = vec![0; 100_000];
+    let answer = bench.fetch(asked, true);
+    let told = &answer.topics[0].partitions;
+    assert_eq!((told.len(), told[0].committed_offset), (100_000, 1));
+    let last = told.last().unwrap();
+    assert_eq!((last.committed_offset, error(last.error_code)), (-1, ErrorCode::PolicyViolation));
+    let metadata: usize = told.iter().map(|partition| partition.metadata.as_ref().unwrap().len()).sum();
+    assert!(metadata <= 32 << 20, "{metadata} bytes");
+}
+
+#[test]
 fn an_open_transaction_makes_an_offset_unstable_for_who_asks_for_stable_ones() {
     let mut state = State::default();
     state.apply(None, &stored("g", "t", id(1), 0, 0));
