@@ -3,8 +3,10 @@
 What has to differ from one broker to another is replaced as it is written down: topic ids by the topic's name, producer and
 session ids by the order of their appearance, ports, the cluster's id, the text of messages by whether there is one."""
 
+import re
 import socket
 import struct
+import threading
 import time
 import uuid
 
@@ -15,6 +17,11 @@ WAIT_S = 15
 SILENCE_S = 0.5
 # Lists that are compared by their elements' names, so that one that is missing is one difference.
 NAMED = {"Configs", "Synonyms", "SupportedFeatures", "FinalizedFeatures"}
+
+# What groups' members tell each other.
+OPAQUE = {"Assignment", "Metadata", "MemberMetadata", "MemberAssignment"}
+# What a broker makes up: the end of `client-id-` and a UUID in either form.
+MADE_ID = re.compile(r"(^|-)([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|[A-Za-z0-9_-]{22})$")
 
 
 class Peer:
@@ -31,6 +38,24 @@ class Peer:
         """A new case has a new connection, transcript and set of ids; topic ids stay."""
         self.case, self.transcript, self._numbered = case, {}, {}
         self.hang_up()
+
+    def another(self):
+        """A second connection to the same broker, for a request that waits for another one."""
+        other = Peer(self.broker)
+        other.case, other.topic_ids = self.case, self.topic_ids
+        return other
+
+    def meanwhile(self, ask):
+        """Asks at the side; what comes back waits for the answer."""
+        answers = []
+        thread = threading.Thread(target=lambda: answers.append(ask()))
+        thread.start()
+
+        def answer():
+            thread.join()
+            return answers[0] if answers else "failed"
+
+        return answer
 
     def topic(self, name):
         """A case's topics are its own."""
@@ -123,6 +148,17 @@ class Peer:
         self.served(full, partitions)
         return full
 
+    def made(self, name):
+        """A topic of this case with one partition, made when it is first mentioned."""
+        full = self.topic(name)
+        return full if full in self.topic_ids.values() else self.create(name)
+
+    def coordinate(self):
+        """Waits until groups are coordinated: the first question makes the topic of their records, which is loaded then."""
+        asked = {"KeyType": 0, "CoordinatorKeys": [self.topic("g")]}
+        self.until(lambda: self.call("FindCoordinator", 4, asked)["Coordinators"][0]["ErrorCode"] == 0, 30)
+        self.until(lambda: self.call("ListGroups", 4, {})["ErrorCode"] == 0)
+
     def served(self, name, partitions):
         """Waits until the broker serves a topic: Kafka answers from its controller, a little before its broker knows."""
         asked = [{"PartitionIndex": n, "Timestamp": -1} for n in range(partitions)]
@@ -183,12 +219,16 @@ class Peer:
             return sorted(plain, key=repr) if plain and isinstance(plain[0], dict) and name != "batches" else plain
         if isinstance(value, uuid.UUID):
             return "no id" if value.int == 0 else f"id of {self.topic_ids.get(value, '?')}"
+        if name in OPAQUE and isinstance(value, bytes):
+            return value.hex()
         if isinstance(value, bytes):
             return self.plain(records.batches(value), "batches")
         if value is None or value == "":
             return value
         if name in ("ProducerId", "producer_id") and value >= 0 or name == "SessionId" and value > 0:
             return self._numbered.setdefault((name, value), f"{name} {len(self._numbered)}")
+        if name in ("MemberId", "Leader") and MADE_ID.search(value):
+            return self._numbered.setdefault(("member", value), f"member {len(self._numbered)}")
         if name == "FinalizedFeaturesEpoch" and value >= 0:
             return "an epoch"
         if name == "Port":
