@@ -254,3 +254,6 @@ impl Loading {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -33,8 +33,21 @@ final class Node {
         this.kind = kind;
     }
 
-    void start() throws Exception {
-        address = broker("start", folder.toString());
+    /** Settings are K=V; a second start has those of the first, where none are named. */
+    void start(String... settings) throws Exception {
+        List<String> arguments = new ArrayList<>(List.of("start", folder.toString()));
+        for (String setting : settings) {
+            arguments.addAll(List.of("--set", setting));
+        }
+        address = broker(arguments.toArray(String[]::new));
+    }
+
+    boolean isKafka() {
+        return kind.equals("kafka");
+    }
+
+    String address() {
+        return address;
     }
 
     void stop() throws Exception {
