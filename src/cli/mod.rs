@@ -40,6 +40,9 @@ const FAILED: u8 = 1;
 /// What was asked for makes no sense or cannot be read.
 const CANNOT: u8 = 2;
 
+/// A second signal forced the end.
+const FORCED: i32 = 130;
+
 /// How results are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Output {

@@ -12,7 +12,7 @@ use felice_protocol::record::{Codec, Compression};
 use tokio::sync::mpsc;
 
 use super::{
-    SOUND, Stop,
+    FORCED, SOUND, Stop,
     connect::{Connect, Interrupts, block_on},
     exit, tell, text,
 };
@@ -130,32 +130,49 @@ async fn run(args: Produce) -> Result<u8, Stop> {
     }
     let mut lines = read_lines();
     let mut sent = 0;
-    loop {
+    let mut ending = false;
+    while !ending {
         let chunk = tokio::select! {
             chunk = lines.recv() => chunk,
             () = interrupts.next() => None,
         };
         let Some(chunk) = chunk else { break };
-        let mut due = false;
+        let mut is_due = false;
         for line in chunk? {
             sent += 1;
+            is_due = true;
             if producer.push(shape.message(line, client.env().now()))? {
-                producer.flush().await?;
-                due = false;
-            } else {
-                due = true;
+                flush(&mut producer, &mut interrupts, &mut ending).await?;
+                is_due = false;
             }
         }
         // What comes slowly is sent at once; what comes quickly is gathered meanwhile.
-        if due && lines.is_empty() {
-            producer.flush().await?;
+        if is_due && lines.is_empty() {
+            flush(&mut producer, &mut interrupts, &mut ending).await?;
         }
     }
-    producer.flush().await?;
+    flush(&mut producer, &mut interrupts, &mut ending).await?;
     if io::stderr().is_terminal() {
         tell(&format!("{} acknowledged", text::counted(sent, "message", "messages")));
     }
     Ok(SOUND)
+}
+
+/// Sends what was taken. The first signal ends the reading, and a second one all.
+async fn flush(producer: &mut Producer, interrupts: &mut Interrupts, ending: &mut bool) -> Result<(), Stop> {
+    let flushing = producer.flush();
+    tokio::pin!(flushing);
+    loop {
+        tokio::select! {
+            flushed = &mut flushing => return flushed.map(drop).map_err(Stop::from),
+            () = interrupts.next() => {
+                if *ending {
+                    std::process::exit(FORCED);
+                }
+                *ending = true;
+            }
+        }
+    }
 }
 
 /// How a line becomes a message.

@@ -361,3 +361,201 @@ fn plainly(error: &io::Error) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::BufMut;
+    use felice_protocol::{
+        api::{RequestHeader, parse_request_header, write_response},
+        messages::{
+            api_versions::ApiVersion,
+            metadata::{MetadataRequest, MetadataResponse},
+        },
+    };
+    use tokio::io::{DuplexStream, duplex};
+
+    use super::*;
+
+    /// A broker as a test wants it, at the other end of a pipe.
+    struct Peer {
+        stream: DuplexStream,
+    }
+
+    impl Peer {
+        async fn request(&mut self) -> RequestHeader {
+            let frame = read_frame(&mut self.stream, 1 << 20).await.unwrap_or_else(|_| panic!("no request"));
+            parse_request_header(&frame).unwrap().0
+        }
+
+        async fn answer<M: Message>(&mut self, correlation_id: i32, version: i16, response: &M) {
+            let frame = write_response(correlation_id, version, response).unwrap().to_bytes();
+            // The client may have gone.
+            let _ = self.stream.write_all(&frame).await;
+        }
+
+        /// Tells that Metadata is served in these versions.
+        async fn introduce(&mut self, served: Versions) {
+            let header = self.request().await;
+            assert_eq!((header.api_key, header.client_id.as_deref()), (18, Some("felice")));
+            let api = ApiVersion {
+                api_key: ApiKey::Metadata.code(),
+                min_version: served.min,
+                max_version: served.max,
+                ..ApiVersion::default()
+            };
+            let response = ApiVersionsResponse { api_keys: vec![api], ..ApiVersionsResponse::default() };
+            self.answer(header.correlation_id, header.api_version, &response).await;
+        }
+    }
+
+    fn settings() -> ClientSettings {
+        ClientSettings {
+            request_timeout: Duration::from_millis(200),
+            response_bytes_max: 1 << 20,
+            ..ClientSettings::default()
+        }
+    }
+
+    async fn connected(play: impl AsyncFnOnce(&mut Peer)) -> Result<Connection, ClientError> {
+        let (ours, theirs) = duplex(1 << 16);
+        let mut peer = Peer { stream: theirs };
+        let address = Address::new("peer", 1);
+        let settings = settings();
+        let (connection, ()) = tokio::join!(Connection::over(ours, &address, &settings), play(&mut peer));
+        connection
+    }
+
+    #[tokio::test]
+    async fn the_highest_common_version_is_taken() {
+        let (ours, theirs) = duplex(1 << 16);
+        let mut peer = Peer { stream: theirs };
+        let (address, settings) = (Address::new("peer", 1), settings());
+        let (connection, ()) =
+            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(2, 11)));
+        let connection = connection.unwrap();
+        let version =
+            |wanted| connection.version::<MetadataRequest>(wanted, "a test").map_err(|error| error.to_string());
+        assert_eq!(version(Versions::from(0)), Ok(11));
+        assert_eq!(version(Versions::new(4, 9)), Ok(9));
+        let refused = "peer:1 serves Metadata in versions 2 to 11; a test needs version 12 to 13".to_owned();
+        assert_eq!(version(Versions::from(12)), Err(refused));
+        let missing = connection.version::<ApiVersionsRequest>(Versions::from(1), "a test").unwrap_err().to_string();
+        assert_eq!(missing, "peer:1 does not serve ApiVersions; a test needs version 1 to 5");
+    }
+
+    #[tokio::test]
+    async fn an_older_broker_is_asked_again() {
+        let connection = connected(async |peer: &mut Peer| {
+            let header = peer.request().await;
+            assert_eq!(header.api_version, API_VERSIONS);
+            let api = ApiVersion { api_key: 18, min_version: 0, max_version: 2, ..ApiVersion::default() };
+            let refusal = ApiVersionsResponse {
+                error_code: ErrorCode::UnsupportedVersion.code(),
+                api_keys: vec![api],
+                ..ApiVersionsResponse::default()
+            };
+            peer.answer(header.correlation_id, 0, &refusal).await;
+            let header = peer.request().await;
+            assert_eq!(header.api_version, 2);
+            peer.answer(header.correlation_id, 2, &ApiVersionsResponse::default()).await;
+        });
+        assert!(connection.await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn calls_overlap_and_one_that_is_given_up_disturbs_no_other() {
+        let (ours, theirs) = duplex(1 << 16);
+        let mut peer = Peer { stream: theirs };
+        let (address, settings) = (Address::new("peer", 1), settings());
+        let (connection, ()) =
+            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
+        let connection = connection.unwrap();
+        let request = MetadataRequest::default();
+        let serving = async {
+            let mut headers = Vec::new();
+            for _ in 0..3 {
+                headers.push(peer.request().await);
+            }
+            for (at, header) in headers.iter().enumerate() {
+                let response = MetadataResponse { controller_id: at as i32, ..MetadataResponse::default() };
+                peer.answer(header.correlation_id, 9, &response).await;
+            }
+        };
+        let given_up = async {
+            // Sent, and not waited for.
+            tokio::select! {
+                biased;
+                _ = connection.call(9, &request) => panic!("answered too early"),
+                () = tokio::task::yield_now() => {}
+            }
+        };
+        let others = async {
+            given_up.await;
+            tokio::join!(connection.call(9, &request), connection.call(9, &request))
+        };
+        let ((), (second, third)) = tokio::join!(serving, others);
+        assert_eq!((second.unwrap().controller_id, third.unwrap().controller_id), (1, 2));
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_is_no_broker_is_an_error() {
+        let told = async |bytes: Vec<u8>| {
+            connected(async |peer: &mut Peer| {
+                peer.request().await;
+                let _ = peer.stream.write_all(&bytes).await;
+                let _ = peer.stream.shutdown().await;
+            })
+            .await
+            .unwrap_err()
+            .to_string()
+        };
+        let no_broker = "peer:1 does not answer as a Kafka broker does: ";
+        for (bytes, expected) in [
+            (
+                b"HTTP/1.1 400 Bad Request".to_vec(),
+                format!("{no_broker}an answer of 1213486160 bytes is no answer or too large"),
+            ),
+            (b"\0\0\0\x03abc".to_vec(), format!("{no_broker}an answer of 3 bytes is no answer or too large")),
+            (b"\xff\xff\xff\xff".to_vec(), format!("{no_broker}an answer of -1 bytes is no answer or too large")),
+            (b"\0\0\0\x04\0\0\0\x07".to_vec(), format!("{no_broker}correlation id 7 instead of 0")),
+            (b"\0\0\0\x06\0\0\0\0\0\0".to_vec(), format!("{no_broker}ApiVersionsResponse.api_keys: ")),
+            (b"\0\0\x10".to_vec(), "peer:1 closed the connection: it ended without an answer".to_owned()),
+        ] {
+            let told = told(bytes).await;
+            assert!(told.starts_with(&expected), "{told}");
+        }
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_nothing_ends_the_connection() {
+        let (ours, theirs) = duplex(1 << 16);
+        let mut peer = Peer { stream: theirs };
+        let (address, settings) = (Address::new("peer", 1), settings());
+        let (connection, ()) =
+            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
+        let connection = connection.unwrap();
+        let mut frame = Vec::new();
+        frame.put_i32(4);
+        frame.put_i32(1);
+        peer.stream.write_all(&frame).await.unwrap();
+        connection.shared.closed.cancelled().await;
+        let error = connection.call(9, &MetadataRequest::default()).await.unwrap_err();
+        assert!(error.to_string().ends_with("an answer to nothing that was asked"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn silence_ends_the_connection() {
+        let (ours, theirs) = duplex(1 << 16);
+        let mut peer = Peer { stream: theirs };
+        let (address, settings) = (Address::new("peer", 1), settings());
+        let (connection, ()) =
+            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
+        let connection = connection.unwrap();
+        let request = MetadataRequest::default();
+        for _ in 0..2 {
+            let error = connection.call(9, &request).await.unwrap_err();
+            assert_eq!(error.to_string(), "peer:1 did not answer Metadata within 0.2 s");
+            assert!(error.is_retriable() && !connection.is_open());
+        }
+    }
+}

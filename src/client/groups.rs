@@ -31,7 +31,7 @@ const BY_NAME: Versions = Versions::new(1, 9);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Listing {
     pub id: String,
-    /// Such as `Classic` or `Consumer`; `None` where the broker does not say.
+    /// Such as `classic` or `consumer`; `None` where the broker does not say.
     pub kind: Option<String>,
     pub state: Option<String>,
     /// What a classic group is for, such as `consumer` or `connect`.
@@ -43,7 +43,7 @@ pub struct Listing {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Group {
     pub id: String,
-    /// `Classic` or `Consumer`.
+    /// `classic` or `consumer`.
     pub kind: &'static str,
     pub state: String,
     pub protocol_type: String,
@@ -121,7 +121,7 @@ impl Client {
         let told = |text: String| Some(text).filter(|text| !text.is_empty());
         let listing = |group: felice_protocol::messages::list_groups::ListedGroup| Listing {
             id: group.group_id,
-            kind: told(group.group_type),
+            kind: told(group.group_type.to_lowercase()),
             state: told(group.group_state),
             protocol_type: group.protocol_type,
             coordinator: node,
@@ -247,7 +247,7 @@ async fn consumer_group(connection: &Connection, node: NodeId, id: &str) -> Resu
     };
     Ok(Group {
         id: group.group_id,
-        kind: "Consumer",
+        kind: "consumer",
         state: group.group_state,
         protocol_type: "consumer".to_owned(),
         assignor: group.assignor_name,
@@ -281,7 +281,7 @@ async fn classic_group(connection: &Connection, node: NodeId, id: &str) -> Resul
     };
     Ok(Group {
         id: group.group_id,
-        kind: "Classic",
+        kind: "classic",
         state: group.group_state,
         protocol_type: group.protocol_type,
         assignor: group.protocol_data,

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod client;
+mod command_line;
 mod compaction;
 mod connections;
 mod crash;

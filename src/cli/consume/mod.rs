@@ -12,7 +12,7 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use tokio::time::{Duration, Instant, sleep_until};
+use tokio::time::{Duration, Instant, sleep, sleep_until};
 
 use self::{
     format::Format,
@@ -21,7 +21,7 @@ use self::{
     start::Start,
 };
 use super::{
-    Output, SOUND, Stop,
+    FORCED, Output, SOUND, Stop,
     connect::{Connect, Interrupts, block_on},
     exit, tell,
 };
@@ -33,8 +33,8 @@ use crate::{
 /// How often a member of a group commits what was shown.
 const COMMIT_EVERY: Duration = Duration::from_secs(5);
 
-/// The exit code where a second signal does not let a consumer leave its group.
-const FORCED: i32 = 130;
+/// For how long a consumer that failed tries to leave its group.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// What `felice consume` was asked for.
 #[derive(Debug, Args)]
@@ -162,12 +162,17 @@ async fn run(args: Consume) -> Result<u8, Stop> {
         () = interrupts.next() => return Ok(SOUND),
     };
     let ended = match begun {
-        Ok(()) => run.consume(&mut interrupts).await,
+        Ok(()) => tokio::select! {
+            ended = run.consume() => ended,
+            () = interrupts.next() => Ok(()),
+        },
         Err(stop) => Err(stop),
     };
-    // A group is left in any case, or others wait until it gives up on this member.
+    // A group is left in any case, or others wait until it gives up on this member; but not for long where nobody answers.
+    let patience = if matches!(ended, Err(Stop::Failed(_))) { FAREWELL } else { Duration::MAX };
     let left = tokio::select! {
         left = run.end() => left,
+        () = sleep(patience) => Ok(()),
         () = interrupts.next() => std::process::exit(FORCED),
     };
     ended.and(left).map(|()| SOUND)
@@ -247,7 +252,8 @@ impl Run {
             })
     }
 
-    async fn consume(&mut self, interrupts: &mut Interrupts) -> Result<(), Stop> {
+    /// May be dropped at any time: what is committed afterwards is what was printed.
+    async fn consume(&mut self) -> Result<(), Stop> {
         let mut ready: Option<Chunk> = None;
         while ready.is_some() || !self.is_at_end() {
             let due = self.place.as_ref().map(Place::due);
@@ -260,7 +266,6 @@ impl Run {
             // A poll that is dropped fetches again: only what is rare may come before it.
             let step = tokio::select! {
                 biased;
-                () = interrupts.next() => return Ok(()),
                 stopped = self.printer.ending.stopped() => return stopped,
                 () = beats => Step::Beat,
                 () = sleep_until(self.commit_at), if due.is_some() => Step::Commit,
@@ -272,13 +277,7 @@ impl Run {
             };
             match step {
                 Step::On => {}
-                Step::Beat => {
-                    let beaten = tokio::select! {
-                        beaten = self.beat(&mut ready) => beaten,
-                        () = interrupts.next() => return Ok(()),
-                    };
-                    beaten?;
-                }
+                Step::Beat => self.beat(&mut ready).await?,
                 Step::Commit => {
                     self.commit_at = Instant::now() + COMMIT_EVERY;
                     if let Some(place) = &mut self.place {

@@ -27,6 +27,9 @@ use crate::{
 const FILE_MAX: u64 = 64 << 20;
 
 #[derive(Debug, Args)]
+#[command(
+    override_usage = "felice group reset-offsets <GROUP> <WHERE> [--topic <TOPIC>]... [--all-topics] [--execute]"
+)]
 pub(super) struct Reset {
     /// Which group
     #[arg(value_name = "GROUP")]
@@ -58,7 +61,7 @@ pub(super) struct Reset {
 
 /// Where to; one of them.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(id = "WHERE", required = true, multiple = false)]
 struct Where {
     /// To the oldest message
     #[arg(long)]
