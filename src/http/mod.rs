@@ -63,3 +63,52 @@ impl Http {
         self.status.phase.store(Arc::new(phase));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use tokio::{
+        io::{AsyncReadExt, AsyncWriteExt},
+        net::TcpStream,
+    };
+
+    use super::*;
+
+    async fn get(address: SocketAddr, path: &str) -> String {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    #[tokio::test]
+    async fn it_answers_before_and_after_the_broker_serves() {
+        let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let address = socket.local_addr().unwrap();
+        let http = Http::start(vec![socket]).unwrap();
+        for (phase, told) in [
+            (None, "starting\n"),
+            (Some(Phase::Starting("opening the logs")), "opening the logs\n"),
+            (Some(Phase::Stopping), "stopping\n"),
+        ] {
+            if let Some(phase) = phase {
+                http.enter(phase);
+            }
+            let ready = get(address, "/readyz").await;
+            assert!(ready.starts_with("HTTP/1.1 503 ") && ready.ends_with(&format!("\r\n\r\n{told}")), "{ready}");
+            assert!(get(address, "/livez").await.starts_with("HTTP/1.1 200 "));
+            let metrics = get(address, "/metrics").await;
+            assert!(metrics.starts_with("HTTP/1.1 200 ") && metrics.contains("\nfelice_build_info{"), "{metrics}");
+            assert!(metrics.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{metrics}");
+        }
+        drop(http);
+        // The task that accepts ends soon, and with it the socket.
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    }
+}

@@ -63,6 +63,11 @@ impl Local {
         self.address
     }
 
+    /// Where it serves HTTP, which it must have been told to.
+    pub fn http(&self) -> SocketAddr {
+        self.broker.as_ref().expect("it runs").http_addresses()[0]
+    }
+
     /// Stops cleanly and returns the folder.
     pub fn folder(&self) -> &Path {
         self.folder.as_ref().unwrap().path()

@@ -31,6 +31,7 @@ use tempfile::TempDir;
 use crate::{
     client::{Client, batch, error, idempotent, produce_request},
     harness::Process,
+    http,
 };
 
 /// A file system of its own, as large as asked for.
@@ -252,6 +253,27 @@ fn a_full_disk_is_told_once() {
     broker.wait_for("there is space again");
     assert_eq!(client.must_produce("t", &batch(&[b"a"])), 0);
     assert_eq!(client.values("t", 0), ["a"]);
+    assert!(broker.stop());
+}
+
+/// What routes clients hears of it, and of its end, and why.
+#[test]
+fn a_full_disk_is_not_ready() {
+    let Some(disk) = SmallDisk::mount(64 << 20) else { return };
+    let broker = Process::start(&disk.folder(), &["http.listen=127.0.0.1:0"]);
+    let http = http::address(&broker);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    assert_eq!(http::get(http, "/readyz"), (200, "ready\n".to_owned()));
+    produce_until_refused(&mut client, "t");
+    assert_eq!(http::get(http, "/readyz"), (503, "the disk of the data folder is full\n".to_owned()));
+    assert_eq!(http::get(http, "/livez").0, 200);
+    let (status, page) = http::get(http, "/metrics");
+    assert_eq!(status, 200);
+    assert!(page.contains("\nfelice_data_folder_troubled{trouble=\"full\"} 1\n"), "{page}");
+    client.delete_topic("t");
+    broker.wait_for("there is space again");
+    assert_eq!(http::get(http, "/readyz").0, 200);
     assert!(broker.stop());
 }
 
