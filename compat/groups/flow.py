@@ -3,11 +3,11 @@
 import threading
 import time
 
-from confluent_kafka import Producer
+from confluent_kafka import KafkaError, KafkaException, Producer
 from harness.checks import require
 
 PER_SECOND = 200
-LIMIT_S = 100
+LIMIT_S = 60
 
 
 class Flow:
@@ -20,7 +20,7 @@ class Flow:
         self._failed = []
         self._ended = threading.Event()
         settings = {"bootstrap.servers": address, "enable.idempotence": True, "linger.ms": 5, "log_level": 2}
-        times = {"message.timeout.ms": 600_000, "reconnect.backoff.ms": 20, "reconnect.backoff.max.ms": 100, "retry.backoff.ms": 20}
+        times = {"message.timeout.ms": 600_000, "reconnect.backoff.max.ms": 100, "topic.metadata.refresh.interval.ms": 500}
         self._client = Producer({**settings, **times})
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -46,7 +46,12 @@ class Flow:
         while not self._ended.is_set():
             while self.sent < (time.monotonic() - start) * PER_SECOND:
                 topic, number = self.partitions[self.sent % len(self.partitions)]
-                self._client.produce(topic, str(self.sent), partition=number, on_delivery=self._delivered)
+                try:
+                    self._client.produce(topic, str(self.sent), partition=number, on_delivery=self._delivered)
+                except KafkaException as failure:
+                    if failure.args[0].code() != KafkaError._UNKNOWN_PARTITION:
+                        raise
+                    break  # the client has yet to hear that the topic grew
                 self.sent += 1
             self._client.poll(0.01)
         while self._client.flush(1):

@@ -1,6 +1,8 @@
 """A group under test: its members as processes, what is done to them, and the judgement at the end."""
 
+import contextlib
 import json
+import re
 import signal
 import subprocess
 import threading
@@ -8,9 +10,9 @@ from pathlib import Path
 
 import judge
 from confluent_kafka import TopicPartition
-from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic, OffsetSpec
 from flow import LIMIT_S, Flow
-from harness.checks import Wrong, passed, settled
+from harness.checks import Wrong, passed, require, same, settled
 from history import History
 from look import Look
 
@@ -102,6 +104,7 @@ class Group:
         self.topics = {}
         self._folder = Path(folder)
         self._folder.mkdir()
+        self.protocol = protocol
         self._usual = {"client": client, "protocol": protocol, "assignor": assignor}
         self._stopped = set()
         self._all = []
@@ -120,6 +123,19 @@ class Group:
         """Creates topics, to which messages flow from now on."""
         self._create(topics)
         self.flow.also((topic, number) for topic, count in topics.items() for number in range(count))
+
+    def also_there(self, topics):
+        """Creates topics that the group must not subscribe to."""
+        create(self.broker.address, topics)
+
+    def more_partitions(self, topic, count):
+        """Messages flow to the new ones as well."""
+        before = self.topics[topic]
+        admin = AdminClient({"bootstrap.servers": self.broker.address, "log_level": 2})
+        admin.create_partitions([NewPartitions(topic, count)])[topic].result(LIMIT_S)
+        served(admin, {topic: count})
+        self.topics[topic] = count
+        self.flow.also((topic, number) for number in range(before, count))
 
     def join(self, *names, **options):
         """Starts members. `options` are those of members/README.md, and `client`."""
@@ -178,8 +194,37 @@ class Group:
     def _settled(self, even):
         shares = [self.history.owned.get(name, set()) for name in self._live()]
         every = [partition for share in shares for partition in share]
-        fair = not even or max(map(len, shares)) - min(map(len, shares)) <= 1
+        fair = all(shares) and (not even or max(map(len, shares)) - min(map(len, shares)) <= 1)
         return fair and sorted(every) == sorted(self.partitions())
+
+    @contextlib.contextmanager
+    def nobody_else_moves(self, what, name):
+        """What is done within is seen by this member alone: it ends with what it had, and no other was assigned or revoked anything."""
+        before, had = len(self.history.events), set(self.history.owned[name])
+        yield
+        self.settles(what)
+        moved = [f"{event.member} {event.what}" for event in self.history.events[before:] if event.member != name and moves(event)]
+        same(f"{self.title}: {what}, and no other member moved", [], moved)
+        same(f"{self.title}: {what}, with the partitions that it had", had, self.history.owned[name])
+
+    def may_fail(self, name):
+        self.history.expect_error(name)
+
+    def fails(self, name, pattern):
+        """Waits until a member that `may_fail` ends by itself with an error."""
+        def failed():
+            return [event for event in self.history.events if event.member == name and event.what == "error"]
+
+        self.history.wait(f"{name} has failed", LIMIT_S, failed)
+        message = failed()[0].data["error"]
+        require(f"{name} failed with {message}, which is not {pattern}", re.search(pattern, message))
+        self.members.pop(name)
+
+    def is_of_type(self, kind):
+        """As an admin client lists it, once the group has settled."""
+        admin = AdminClient({"bootstrap.servers": self.broker.address, "log_level": 2})
+        listed = admin.list_consumer_groups().result(LIMIT_S).valid
+        same(f"{self.title}: the group is of type {kind}", [kind], [each.type.name.lower() for each in listed if each.group_id == self.name])
 
     def crash_broker(self):
         """kill -9, and up again: nobody has to notice but by waiting."""
@@ -189,7 +234,8 @@ class Group:
         self.broker.start()
         self.history.add(None, "broker back")
         self.settles("the broker was killed and is back")
-        return [event for event in self.history.events[before:] if event.what in ("assigned", "revoked", "lost") and event.data["partitions"]]
+        anew = {event.member for event in self.history.events[before:] if moves(event)}
+        print(f"       {len(anew)} of {len(self.members)} members were assigned anew", flush=True)
 
     def drain(self):
         """Ends the flow, has everything read and committed, closes all members, and judges."""
@@ -232,11 +278,19 @@ class Group:
             self._look.end()
 
 
+def moves(event):
+    return event.what in ("assigned", "revoked", "lost") and event.data["partitions"]
+
+
 def create(address, topics):
     """Creates topics and waits until the broker serves all their partitions."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
     for future in admin.create_topics([NewTopic(name, count, 1) for name, count in topics.items()]).values():
         future.result(LIMIT_S)
+    served(admin, topics)
+
+
+def served(admin, topics):
     ends = {TopicPartition(name, number): OffsetSpec.latest() for name, count in topics.items() for number in range(count)}
     names = ", ".join(topics)
-    settled(f"created and served: {names}", [], lambda: [str(f.exception(LIMIT_S)) for f in admin.list_offsets(ends).values() if f.exception(LIMIT_S)])
+    settled(f"served: {names}", [], lambda: [str(f.exception(LIMIT_S)) for f in admin.list_offsets(ends).values() if f.exception(LIMIT_S)])

@@ -29,6 +29,7 @@ class History:
         self.owned = {}  # {member: its partitions}
         self.latest = {}  # {partition: (member, number of the message it processed last)}
         self.wrong = []  # members that ended by themselves
+        self._may_fail = set()
         self._show = show
 
     def add(self, member, what, at=None, **data):
@@ -44,6 +45,10 @@ class History:
         with self.heard:
             self.observations.append(Observation(asked, offsets))
 
+    def expect_error(self, member):
+        with self.heard:
+            self._may_fail.add(member)
+
     def _follow(self, event):
         owned = self.owned.get(event.member, set())
         match event.what:
@@ -57,6 +62,8 @@ class History:
                 for topic, number, _, value in event.data["records"]:
                     self.latest[topic, number] = (event.member, int(value))
             case "killed" | "closed":
+                self.owned.pop(event.member, None)
+            case "error" if event.member in self._may_fail:
                 self.owned.pop(event.member, None)
             case "error" | "vanished":
                 self.wrong.append(f"{event.member}: {event.what} {event.data.get('error', '')}")

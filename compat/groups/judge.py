@@ -4,7 +4,7 @@ from collections import defaultdict, namedtuple
 
 from history import partitions
 
-# One member owned one partition from `start` to `end`; `how` is revoked, lost, killed, closed or open (to the end).
+# One member owned one partition from `start` to `end`; `how` is revoked, lost, killed, closed, error or open (to the end).
 Interval = namedtuple("Interval", "partition member start end how records")
 FOREVER = 1 << 62
 
@@ -43,7 +43,7 @@ def ownership(events):
             case "revoked" | "lost":
                 for partition in partitions(event):
                     end(partition, event.member, event.at, event.what)
-            case "killed" | "closed":
+            case "killed" | "closed" | "error":
                 for partition, member in list(open_):
                     if member == event.member:
                         end(partition, member, event.at, event.what)
@@ -112,7 +112,7 @@ def again(intervals, history):
 
 def shared(events, intervals):
     """No two own a partition at once, but for whom the group had thrown out before it could know: it was stopped meanwhile, or
-    it says itself that it lost the partition."""
+    it says itself that it lost the partition, or fails since it is fenced."""
     stops = defaultdict(list)
     for event in events:
         if event.what in ("stopped", "continued"):
@@ -123,7 +123,7 @@ def shared(events, intervals):
     for partition, owners in by_partition.items():
         owners.sort(key=lambda interval: interval.start)
         for n, first in enumerate(owners):
-            if first.how == "lost" or any(first.start <= at <= first.end for at in stops[first.member]):
+            if first.how in ("lost", "error") or any(first.start <= at <= first.end for at in stops[first.member]):
                 continue
             for second in owners[n + 1 :]:
                 if second.member != first.member and second.start < first.end:

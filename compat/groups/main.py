@@ -12,6 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import faults
 from group import SETTINGS
 from harness.broker import Broker
 from scenarios import SCENARIOS
@@ -24,6 +25,7 @@ def main():
     arguments.add_argument("--show", action="store_true")
     chosen = arguments.parse_args()
     run = [each for each in SCENARIOS if chosen.only in each.title and (each.fast or chosen.share == "groups")]
+    faults.found()
     failed = [each.title for each in run if not passes(each, chosen.show)]
     if failed or not run:
         sys.exit(f"  FAIL {len(failed)} of {len(run)} scenarios: {', '.join(failed)}")

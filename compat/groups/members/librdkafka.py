@@ -1,6 +1,6 @@
 """One member of a group over librdkafka, by way of confluent-kafka."""
 
-from confluent_kafka import Consumer, KafkaException, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 from member import HEARTBEAT_MS, OPTIONS, SESSION_MS, Processed, closing, run, say_partitions, say_refused
 
 processed = Processed()
@@ -34,7 +34,7 @@ def consume():
         for message in client.consume(500, timeout=0.1):
             if message.error() is None:
                 records.append((message.topic(), message.partition(), message.offset(), message.value()))
-            elif message.error().fatal():
+            elif message.error().code() == KafkaError._FATAL or message.error().fatal():
                 raise KafkaException(message.error())
             else:
                 say_refused(KafkaException(message.error()))
