@@ -28,11 +28,12 @@ fn batches() -> Vec<Batch> {
 
 /// Replays all of it. Nothing may be passed over.
 fn state() -> State {
-    let mut state = State::default();
+    let mut loading = Loading::default();
     for batch in batches() {
-        assert_eq!(replay(&mut state, &batch, Offset(0)).unwrap(), 0);
+        loading.replay(&batch, Offset(0)).unwrap();
     }
-    state
+    assert_eq!(loading.passed_over, 0);
+    loading.state
 }
 
 #[test]
