@@ -65,6 +65,8 @@ impl GroupMachine {
     }
 
     fn write_offsets(&mut self, cx: &mut Cx<'_>, request: OffsetCommitRequest) -> Answer {
+        let since =
+            self.consumer_commits_since(&request.group_id, &request.member_id, request.generation_id_or_member_epoch);
         let group = request.group_id;
         let expire_timestamp = match request.retention_time_ms {
             -1 => -1,
@@ -73,10 +75,17 @@ impl GroupMachine {
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut partitions = Vec::with_capacity(topic.partitions.len());
+            let topic_id = match cx.image.topic(&topic.name) {
+                Some(found) if topic.topic_id.is_zero() => found.id().0,
+                _ => topic.topic_id,
+            };
             for partition in topic.partitions {
                 let metadata = partition.committed_metadata.unwrap_or_default();
                 let mut error = ErrorCode::None;
-                if self.is_too_large(&metadata) {
+                let late = since.as_ref().and_then(|since| since.check(topic_id, partition.partition_index).err());
+                if let Some(late) = late {
+                    error = late;
+                } else if self.is_too_large(&metadata) {
                     error = ErrorCode::OffsetMetadataTooLarge;
                 } else {
                     let key = OffsetCommitKey {
