@@ -34,7 +34,7 @@ impl GroupMachine {
 }
 
 /// The answer in the form of the request's version: before batches, the one member's error is the answer's.
-fn leave_response(version: i16, members: Vec<MemberResponse>) -> LeaveGroupResponse {
+pub(in super::super) fn leave_response(version: i16, members: Vec<MemberResponse>) -> LeaveGroupResponse {
     if version >= BATCHED_FROM {
         return LeaveGroupResponse { members, ..LeaveGroupResponse::default() };
     }

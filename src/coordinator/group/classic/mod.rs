@@ -30,6 +30,7 @@ use felice_protocol::{
     messages::{describe_groups::DescribedGroup, heartbeat::*, join_group::*, leave_group::*, sync_group::*},
 };
 
+pub(super) use self::leave::leave_response;
 use self::{group::InitialDelay, record::tombstone};
 pub use self::{
     group::{ClassicGroup, ClassicState},

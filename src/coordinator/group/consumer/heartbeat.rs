@@ -104,11 +104,14 @@ impl GroupMachine {
         self.refresh_group_epoch(cx, group_id, bumps);
         self.refresh_target(cx, group_id)?;
         self.reconcile(cx, group_id, &member_id, change.any(), request.topic_partitions.as_deref())?;
+        if before.value.as_ref().is_some_and(|value| value.classic_member_metadata.is_some()) {
+            self.cancel_classic_timers(group_id, &member_id);
+        }
         self.renew_consumer_session(cx, group_id, &member_id);
         Ok(self.heartbeat_answer(cx, group_id, &member_id, request, &before))
     }
 
-    fn check_consumer_group_size(&self, group_id: &str, member_id: &str) -> Result<(), Refusal> {
+    pub(super) fn check_consumer_group_size(&self, group_id: &str, member_id: &str) -> Result<(), Refusal> {
         let Some(group) = self.state.consumer.get(group_id) else { return Ok(()) };
         let max = self.settings.consumer_max_size;
         if group.members.size() >= max && (member_id.is_empty() || !group.members.contains_key(member_id)) {

@@ -14,7 +14,6 @@
 mod commit;
 mod describe;
 mod heartbeat;
-mod interim;
 mod leave;
 mod live;
 mod member;
@@ -83,22 +82,29 @@ impl GroupMachine {
         })
     }
 
+    /// A member of the consumer protocol was heard of.
     fn renew_consumer_session(&mut self, cx: &Cx<'_>, group_id: &str, member_id: &Arc<str>) {
         let timeout_ms = self.settings.consumer_group(cx.image, group_id).session_timeout_ms;
+        self.renew_session_for(cx, group_id, member_id, timeout_ms);
+    }
+
+    fn renew_session_for(&mut self, cx: &Cx<'_>, group_id: &str, member_id: &Arc<str>, timeout_ms: i32) {
         let timer = Timer::ConsumerSession { group: group_id.into(), member: Arc::clone(member_id) };
         self.soft.timers.set(timer, after(cx.now, timeout_ms));
     }
 
     fn cancel_consumer_timers(&mut self, group_id: &str, member_id: &str) {
         let (group, member): (Arc<str>, Arc<str>) = (group_id.into(), member_id.into());
-        for timer in [
-            Timer::ConsumerSession { group: Arc::clone(&group), member: Arc::clone(&member) },
-            Timer::ConsumerRebalance { group: Arc::clone(&group), member: Arc::clone(&member) },
-            Timer::ConsumerJoin { group: Arc::clone(&group), member: Arc::clone(&member) },
-            Timer::ConsumerSync { group, member },
-        ] {
-            self.soft.timers.cancel(&timer);
-        }
+        self.soft.timers.cancel(&Timer::ConsumerSession { group: Arc::clone(&group), member: Arc::clone(&member) });
+        self.soft.timers.cancel(&Timer::ConsumerRebalance { group, member });
+        self.cancel_classic_timers(group_id, member_id);
+    }
+
+    /// Those of a member that speaks the classic protocol, besides its session.
+    fn cancel_classic_timers(&mut self, group_id: &str, member_id: &str) {
+        let (group, member): (Arc<str>, Arc<str>) = (group_id.into(), member_id.into());
+        self.soft.timers.cancel(&Timer::ConsumerJoin { group: Arc::clone(&group), member: Arc::clone(&member) });
+        self.soft.timers.cancel(&Timer::ConsumerSync { group, member });
     }
 }
 

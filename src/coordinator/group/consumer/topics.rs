@@ -86,3 +86,61 @@ impl ConsumerGroups {
         *before = image.clone();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        metadata::{Delta, PartitionRecord, RegisterBrokerRecord, TopicRecord},
+        model::Uuid,
+    };
+
+    /// A topic with the brokers that have each partition; brokers 1 and 2 are in racks.
+    fn image(name: &str, topic_id: Uuid, partitions: &[&[i32]]) -> Image {
+        let mut image = Image::default();
+        let mut apply = |record| image.apply(&record, &mut Delta::default()).unwrap();
+        for (broker_id, rack) in [(1, "r1"), (2, "rack2")] {
+            let rack = Some(rack.to_owned());
+            apply(RegisterBrokerRecord { broker_id, rack, ..RegisterBrokerRecord::default() }.into());
+        }
+        apply(TopicRecord { name: name.to_owned(), topic_id, ..TopicRecord::default() }.into());
+        for (partition_id, replicas) in (0..).zip(partitions) {
+            let record = PartitionRecord {
+                topic_id,
+                partition_id,
+                replicas: replicas.to_vec(),
+                directories: vec![Uuid::ZERO; replicas.len()],
+                ..PartitionRecord::default()
+            };
+            apply(record.into());
+        }
+        image
+    }
+
+    /// The numbers are those of Kafka 4.3.1's own class (`Utils.computeTopicHash`, `computeGroupHash`).
+    #[test]
+    fn hashes_are_kafkas() {
+        let foo = Uuid(std::array::from_fn(|index| index as u8 + 1));
+        let bar = Uuid(0x0000_0000_0000_0001_0000_0000_0000_0002_u128.to_be_bytes());
+        let many = Uuid(0x0000_0000_0000_0003_0000_0000_0000_0004_u128.to_be_bytes());
+        let hash = |name: &str, id, partitions: &[&[i32]]| {
+            let image = image(name, id, partitions);
+            topic_hash(image.topic(name).unwrap(), &image)
+        };
+        let foo = hash("foo", foo, &[&[7], &[7]]);
+        let bar = hash("bar", bar, &[&[2, 1], &[1]]);
+        assert_eq!((foo, bar), (-2_775_853_597_384_077_458, 6_945_151_332_826_417_566));
+        // More than fits the short forms of the hash.
+        let hash = hash("many", many, &[&[1][..]; 100]);
+        assert_eq!(hash, 4_625_680_759_928_666_636);
+
+        let mut groups = ConsumerGroups::default();
+        let live = groups.groups.entry("g".into()).or_default();
+        for (topic, hash) in [("foo", Some(foo)), ("bar", Some(bar)), ("none", None)] {
+            live.index.topics.insert(topic.into(), Default::default());
+            groups.topic_hashes.insert(topic.into(), hash);
+        }
+        assert_eq!(groups.metadata_hash("g", &Image::default()), 3_664_003_895_266_732_716);
+        assert_eq!(groups.metadata_hash("other", &Image::default()), 0);
+    }
+}

@@ -3,6 +3,7 @@
 
 mod describe;
 mod heartbeat;
+mod migration;
 mod regex;
 mod statics;
 mod topics;
@@ -34,6 +35,8 @@ struct Bench {
     answers: Vec<(CallId, Answer)>,
     calls: u64,
     topics: BTreeMap<String, (Uuid, i32)>,
+    /// What the records alone have come to, and how many of them.
+    replayed: (State, usize),
 }
 
 impl Bench {
@@ -56,6 +59,7 @@ impl Bench {
             answers: Vec::new(),
             calls: 0,
             topics: BTreeMap::new(),
+            replayed: (State::default(), 0),
         }
     }
 
@@ -130,6 +134,19 @@ impl Bench {
         }
     }
 
+    /// What a call of the classic protocol is answered; `None` while it waits.
+    fn call(&mut self, version: i16, command: Command) -> (CallId, Option<Answer>) {
+        let caller = self.caller(version);
+        let call = caller.call;
+        self.decide(caller, command);
+        (call, self.answer(call))
+    }
+
+    fn answer(&mut self, call: CallId) -> Option<Answer> {
+        let at = self.answers.iter().position(|(answered, _)| *answered == call)?;
+        Some(self.answers.remove(at).1)
+    }
+
     fn heartbeat(&mut self, request: ConsumerGroupHeartbeatRequest) -> ConsumerGroupHeartbeatResponse {
         self.heartbeat_v(1, request)
     }
@@ -161,10 +178,15 @@ impl Bench {
         self.check();
     }
 
-    fn check(&self) {
-        let mut replayed = State::default();
-        self.log.iter().for_each(|record| replayed.apply(None, record));
-        assert_eq!(&replayed, self.machine.state());
+    fn check(&mut self) {
+        let (replayed, done) = &mut self.replayed;
+        if *done == self.log.len() {
+            return;
+        }
+        self.log[*done..].iter().for_each(|record| replayed.apply(None, record));
+        *done = self.log.len();
+        let replayed = &self.replayed.0;
+        assert_eq!(replayed, self.machine.state());
         for (group_id, group) in &replayed.consumer {
             let index = self.machine.soft.consumer.index(group_id).unwrap_or_else(|| panic!("{group_id} has no index"));
             assert_eq!(*index, Index::of(group));

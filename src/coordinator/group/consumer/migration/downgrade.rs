@@ -1,0 +1,96 @@
+//! A consumer group of which all members that stay speak the classic protocol becomes a classic group: with its epoch as
+//! generation, and with their targets as assignments.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use felice_protocol::{
+    Uuid,
+    coordinator::consumer_group::{ClassicProtocol, ConsumerGroupMemberMetadataValue},
+    messages::join_group::{JoinGroupRequest, JoinGroupRequestProtocol},
+};
+
+use super::{
+    super::super::{
+        CallId, Caller, ConsumerGroup, GroupMachine,
+        classic::{ClassicGroup, ClassicMember},
+        machine::Cx,
+    },
+    CONSUMER, assignment,
+};
+
+impl GroupMachine {
+    /// Whether the group has become a classic one, because without these members it speaks the classic protocol only. Members
+    /// are to join it again.
+    pub(in super::super) fn downgrade_without(
+        &mut self,
+        cx: &mut Cx<'_>,
+        group_id: &str,
+        leaving: &[Arc<str>],
+    ) -> bool {
+        let Some(group) = self.state.consumer.get(group_id) else { return false };
+        let Some(index) = self.soft.consumer.index(group_id) else { return false };
+        let classic_leaving = leaving.iter().filter(|member_id| group.is_classic(member_id)).count();
+        let stay = group.members.size().saturating_sub(leaving.len());
+        let all_classic = index.classic_members.saturating_sub(classic_leaving) == stay;
+        if !all_classic || stay == 0 || !self.may_downgrade_to(stay) {
+            return false;
+        }
+        self.downgrade(cx, group_id, leaving, true);
+        true
+    }
+
+    pub(super) fn may_downgrade_to(&self, members: usize) -> bool {
+        self.settings.migration.downgrades() && members <= self.settings.classic_max_size
+    }
+
+    /// Makes it a classic group of all members but these.
+    pub(super) fn downgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, leaving: &[Arc<str>], rebalance: bool) {
+        let Some(group) = self.state.consumer.get(group_id).cloned() else { return };
+        let stay = group.members.iter().filter(|(member_id, _)| !leaving.contains(member_id));
+        let members: Vec<ClassicMember> = stay.filter_map(|(id, value)| classic_member(id, value)).collect();
+        let make = |members| ClassicGroup::stable(group_id.into(), group.epoch(), CONSUMER, members, cx.now);
+        // The form of what a member is told depends on the protocol that they come to.
+        let protocol = make(members.clone()).protocol().map(str::to_owned);
+        let with_assignment = |mut member: ClassicMember| {
+            let metadata =
+                protocol.as_deref().and_then(|protocol| member.metadata(protocol)).cloned().unwrap_or_default();
+            member.assignment = target_of(&group, &member.id, &metadata, cx);
+            member
+        };
+        let classic = make(members.into_iter().map(with_assignment).collect());
+        self.delete_consumer(cx, group_id);
+        self.begin_classic(cx, classic, rebalance);
+    }
+}
+
+fn target_of(group: &ConsumerGroup, member_id: &str, metadata: &Bytes, cx: &Cx<'_>) -> Bytes {
+    let target = group.target(member_id).iter().map(|topic| (topic.topic_id, topic.partitions.as_slice()));
+    assignment(target, metadata, cx.image)
+}
+
+/// The member as if it had joined the classic group with what it has said last. `None` where it does not speak the classic
+/// protocol.
+fn classic_member(member_id: &Arc<str>, value: &ConsumerGroupMemberMetadataValue) -> Option<ClassicMember> {
+    let classic = value.classic_member_metadata.as_ref()?;
+    let protocol = |known: &ClassicProtocol| JoinGroupRequestProtocol {
+        name: known.name.clone(),
+        metadata: known.metadata.clone(),
+        ..JoinGroupRequestProtocol::default()
+    };
+    let caller = Caller {
+        call: CallId(0),
+        version: 0,
+        client_id: value.client_id.as_str().into(),
+        client_host: value.client_host.as_str().into(),
+        fresh: Uuid::ZERO,
+    };
+    let joined = JoinGroupRequest {
+        group_instance_id: value.instance_id.clone(),
+        session_timeout_ms: classic.session_timeout_ms,
+        rebalance_timeout_ms: value.rebalance_timeout_ms,
+        protocols: classic.supported_protocols.iter().map(protocol).collect(),
+        ..JoinGroupRequest::default()
+    };
+    Some(ClassicMember::new(Arc::clone(member_id), &caller, &joined))
+}
