@@ -59,6 +59,10 @@ KNOWN = [
         ("api_versions", "good*", "ApiKeys[].MinVersion", 0, 2),
     ),
     *known(
+        "OffsetCommit and OffsetFetch 0 are served with the offsets of all other versions; Kafka 3.9 kept theirs in ZooKeeper.",
+        ("offset_commit_and_fetch_old", "* v0"),
+    ),
+    *known(
         "A default is told as one below version 1 too, as the field says; Kafka 3.9 leaves it out.",
         ("describe_configs_old", "*", "*.IsDefault", True, False),
     ),
@@ -130,6 +134,10 @@ KNOWN = [
         "A negative size limit is none at all, and the first batch comes all the same.",
         ("fetch_limits", "*limit of -389*"),
     ),
+    *known(
+        "An OffsetFetch with an epoch and without a member is of no member of the group.",
+        ("consumer_lives", "*: fetch of no member*", "Groups[].ErrorCode", 25, -1),
+    ),
     # What Felice answers in full.
     *known(
         "Topics asked for by name beside others asked for by id are answered as well.",
@@ -140,10 +148,6 @@ KNOWN = [
         ("fetch_limits", "*limit of +1*", "*.Records"),
     ),
     # Not built yet.
-    *known(
-        "There are no coordinators yet: every group's is COORDINATOR_NOT_AVAILABLE, which clients retry.",
-        ("find_coordinator", "group*"),
-    ),
     *known(
         "Settings of what is not built yet are not listed.",
         *((case, "*", f"*.Configs.{name}", "absent") for case in ("create_topics*", "describe_configs") for name in NOT_YET),

@@ -154,10 +154,13 @@ class Peer:
         return full if full in self.topic_ids.values() else self.create(name)
 
     def coordinate(self):
-        """Waits until groups are coordinated: the first question makes the topic of their records, which is loaded then."""
-        asked = {"KeyType": 0, "CoordinatorKeys": [self.topic("g")]}
-        self.until(lambda: self.call("FindCoordinator", 4, asked)["Coordinators"][0]["ErrorCode"] == 0, 30)
-        self.until(lambda: self.call("ListGroups", 4, {})["ErrorCode"] == 0)
+        """Waits until all groups are coordinated: the first question makes the topic of their records, whose partitions are led and
+        loaded then."""
+        everywhere = [f"{self.case}-{n}" for n in range(40)]
+        asked = {"KeyType": 0, "CoordinatorKeys": everywhere}
+        self.until(lambda: all(c["ErrorCode"] == 0 for c in self.call("FindCoordinator", 4, asked)["Coordinators"]), 30)
+        loading = (14, 15, 16)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
+        self.until(lambda: all(g["ErrorCode"] not in loading for g in self.call("DescribeGroups", 5, {"Groups": everywhere})["Groups"]), 30)
 
     def served(self, name, partitions):
         """Waits until the broker serves a topic: Kafka answers from its controller, a little before its broker knows."""

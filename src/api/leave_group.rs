@@ -2,12 +2,10 @@
 //!
 //! - v1: throttle time. v3: several members at once, static ones by their instance id (KIP-345). v4: flexible. v5: a reason
 //!   (KIP-800).
-//!
-//! The coordinator sees all versions in the form of version 3.
 
 use felice_protocol::{
     error::ErrorCode,
-    messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity},
+    messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse},
 };
 
 use super::{Answer, Context, groups};
@@ -16,19 +14,16 @@ use crate::coordinator::group::Command;
 /// From here on there are several members, each with an error of its own.
 const FIRST_VERSION_WITH_MEMBERS: i16 = 3;
 
-pub fn handle(cx: &Context<'_>, mut request: LeaveGroupRequest) -> Answer<LeaveGroupResponse> {
+pub fn handle(cx: &Context<'_>, request: LeaveGroupRequest) -> Answer<LeaveGroupResponse> {
     let version = cx.version;
     if request.group_id.is_empty() {
         let error_code = ErrorCode::InvalidGroupId.code();
         return Answer::Now(LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() });
     }
-    if version < FIRST_VERSION_WITH_MEMBERS {
-        let member_id = std::mem::take(&mut request.member_id);
-        request.members = vec![MemberIdentity { member_id, ..MemberIdentity::default() }];
-    }
     groups::submit(cx, Command::LeaveGroup(request), move |response| in_version(version, response))
 }
 
+/// Before there are several, the one member's error is the answer's.
 fn in_version(version: i16, mut response: LeaveGroupResponse) -> LeaveGroupResponse {
     if version < FIRST_VERSION_WITH_MEMBERS {
         let members = std::mem::take(&mut response.members);

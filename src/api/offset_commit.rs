@@ -34,17 +34,17 @@ pub fn handle(cx: &Context<'_>, mut request: OffsetCommitRequest) -> Answer<Offs
 /// which what is left has no error so far.
 fn resolve(image: &Image, by_id: bool, topics: &mut Vec<OffsetCommitRequestTopic>) -> Option<OffsetCommitResponse> {
     let mut is_complete = true;
-    let mut has_partitions = false;
-    for topic in topics.iter_mut() {
+    topics.retain_mut(|topic| {
         let found = if by_id { image.topic_by_id(TopicId(topic.topic_id)) } else { image.topic(&topic.name) };
         topic.topic_id = found.map_or(topic.topic_id, |found| found.id().0);
         if by_id {
             topic.name = found.map(|found| found.name().to_string()).unwrap_or_default();
         }
         is_complete &= topic.partitions.iter().all(|partition| error(found, by_id, partition) == ErrorCode::None);
-        has_partitions |= !topic.partitions.is_empty();
-    }
-    if is_complete && has_partitions {
+        // As in Kafka, a topic that is there and has nothing to commit is not spoken of.
+        found.is_none() || !topic.partitions.is_empty()
+    });
+    if is_complete && topics.iter().any(|topic| !topic.partitions.is_empty()) {
         return None;
     }
     let check = |topic: &mut OffsetCommitRequestTopic| {

@@ -334,6 +334,9 @@ def consumer_refused(peer):
             }.items():
                 group = peer.topic(label.replace(" ", "-"))
                 peer.ask(label, "ConsumerGroupHeartbeat", version, good | {"GroupId": group} | changed)
+                if label == "a regex":  # Kafka resolves it at the side
+                    beat = {"GroupId": group, "MemberId": "m", "MemberEpoch": 1}
+                    peer.until(lambda: peer.call("ConsumerGroupHeartbeat", 1, beat)["MemberEpoch"] == 2)
                 peer.ask(f"{label}: describe", "ConsumerGroupDescribe", 1, {"GroupIds": [group]})
 
 
