@@ -4,6 +4,7 @@
 
 pub mod group;
 mod journal;
+mod metrics;
 mod runtime;
 mod shard;
 mod view;

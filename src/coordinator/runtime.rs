@@ -150,7 +150,7 @@ impl GroupCoordinator {
     /// # Errors
     /// COORDINATOR_LOAD_IN_PROGRESS, beside the groups that are loaded.
     pub async fn list(&self, states: &[String], types: &[String]) -> (Vec<ListedGroup>, ErrorCode) {
-        let shards: Vec<Arc<Shard>> = self.shards.read().by_partition.values().cloned().collect();
+        let shards = self.shards();
         let query = Query::ListGroups { states: states.to_vec(), types: types.to_vec() };
         let answers = future::join_all(shards.iter().map(|shard| shard.query(query.clone()))).await;
         let (mut groups, mut error) = (Vec::new(), ErrorCode::None);
@@ -163,6 +163,18 @@ impl GroupCoordinator {
             }
         }
         (groups, error)
+    }
+
+    pub(super) fn shards(&self) -> Vec<Arc<Shard>> {
+        self.shards.read().by_partition.values().cloned().collect()
+    }
+
+    pub(super) fn image(&self) -> Arc<Image> {
+        self.around.quorum.image()
+    }
+
+    pub(super) fn replicas(&self) -> &Replicas {
+        &self.replicas
     }
 
     fn shard(&self, group_id: &str) -> Result<Arc<Shard>, ErrorCode> {

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use felice_protocol::{error::ErrorCode, record::InvalidBatch};
+use felice_protocol::{error::ErrorCode, messages::list_groups::ListedGroup, record::InvalidBatch};
 use parking_lot::Mutex;
 use tokio::{
     select,
@@ -198,6 +198,26 @@ impl Shard {
         self.queue.lock().work.push(Work::Query { query, reply });
         self.work_off();
         answer.await.unwrap_or(Err(ErrorCode::NotCoordinator))
+    }
+
+    /// What is committed, and the groups with their states, as of now; `None` where that is not loaded.
+    pub fn seen(self: &Arc<Self>) -> Option<(State, Vec<ListedGroup>)> {
+        let mut core = self.core.lock();
+        let seen = match &mut *core {
+            Core::Active(active) => {
+                let everything = Query::ListGroups { states: Vec::new(), types: Vec::new() };
+                let (now, image) = (active.now(&self.around.env), self.around.quorum.image());
+                match active.machine.query(now, &active.committed, &image, &everything) {
+                    Answer::ListGroups(listed) => Some((active.committed.clone(), listed)),
+                    _ => None,
+                }
+            }
+            Core::Loading | Core::Ended(_) => None,
+        };
+        drop(core);
+        // For those who came meanwhile.
+        self.work_off();
+        seen
     }
 
     /// Topics were made, have grown or are gone, or settings of groups have changed. Looked at by the task, since whoever tells

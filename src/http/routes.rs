@@ -72,6 +72,7 @@ fn page(phase: &Phase) -> String {
         page.put(&all::TOPICS, &[], services.quorum.image().topic_count());
         services.requests.collect(&mut page);
         services.replicas.collect(&mut page);
+        services.groups.collect(&mut page);
         sources.iter().for_each(|source| source.collect(&mut page));
     }
     page.into_text()

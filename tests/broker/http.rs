@@ -7,6 +7,10 @@ use std::{
 };
 
 use felice::metrics::{Kind, catalogue};
+use felice_protocol::messages::{
+    find_coordinator::FindCoordinatorRequest,
+    offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
+};
 
 use crate::{
     client::{PATIENCE, batch, produce_request},
@@ -130,6 +134,40 @@ fn a_scrape_tells_what_was_done() {
     let samples = scrape(broker.http());
     assert_eq!(samples["felice_topic_log_bytes{topic=\"orders\"}"], 5.0 * records.len() as f64);
     assert_eq!(samples["felice_topic_log_offsets{topic=\"orders\"}"], 10.0);
+}
+
+#[test]
+fn groups_tell_how_far_they_are_behind() {
+    let broker = Local::start(&[HTTP, "offsets.topic.num.partitions=3"]);
+    let mut client = broker.client();
+    client.create_topic("orders", 1, &[]);
+    for _ in 0..5 {
+        client.must_produce("orders", &batch(&[b"x", b"y"]));
+    }
+    let find =
+        FindCoordinatorRequest { coordinator_keys: vec!["billing".to_owned()], ..FindCoordinatorRequest::default() };
+    assert_eq!(client.call(4, &find).coordinators[0].error_code, 0);
+    let partition = OffsetCommitRequestPartition {
+        partition_index: 0,
+        committed_offset: 4,
+        ..OffsetCommitRequestPartition::default()
+    };
+    let topic = OffsetCommitRequestTopic {
+        name: "orders".to_owned(),
+        partitions: vec![partition],
+        ..OffsetCommitRequestTopic::default()
+    };
+    let commit =
+        OffsetCommitRequest { group_id: "billing".to_owned(), topics: vec![topic], ..OffsetCommitRequest::default() };
+    // The coordinator may have to load first.
+    while client.call(8, &commit).topics[0].partitions[0].error_code != 0 {}
+    let lag = "felice_group_lag{group=\"billing\",topic=\"orders\"}";
+    scrape_until(broker.http(), |samples| samples.get(lag) == Some(&6.0));
+    client.must_produce("orders", &batch(&[b"z"]));
+    let samples = scrape_until(broker.http(), |samples| samples.get(lag) == Some(&7.0));
+    assert_eq!(samples["felice_groups{state=\"Empty\"}"], 1.0);
+    assert_eq!(samples["felice_group_members{group=\"billing\"}"], 0.0);
+    assert_eq!(samples["felice_topic_partitions{topic=\"__consumer_offsets\"}"], 3.0);
 }
 
 #[test]
