@@ -43,7 +43,7 @@ KNOWN = [
         ("produce*", "*", "*.ErrorMessage", "a text", None),
     ),
     *known(
-        "Features are what this version has: its own levels of metadata.version, and no group, share or transaction protocol yet.",
+        "Features are what this version has: its own levels of metadata.version, and no share, streams or transaction protocol yet.",
         ("api_versions", "good*", "SupportedFeatures.*"),
         ("api_versions", "good*", "FinalizedFeatures.*"),
     ),
@@ -151,6 +151,7 @@ KNOWN = [
     *known(
         "Settings of what is not built yet are not listed.",
         *((case, "*", f"*.Configs.{name}", "absent") for case in ("create_topics*", "describe_configs") for name in NOT_YET),
+        *(("group_configs", "describe*", f"*.Configs.{kind}.*", "absent") for kind in ("share", "streams")),
     ),
     *known(
         "Unclean election is not built yet: its setting is refused.",

@@ -1,10 +1,10 @@
-"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs of topics."""
+"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs of topics and of groups."""
 
 import wire
 
 from .mark import case
 
-TOPIC, BROKER, LOGGER = 2, 4, 8
+TOPIC, BROKER, LOGGER, GROUP = 2, 4, 8, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 INVALID_REQUEST = 42
 
@@ -140,3 +140,75 @@ def incremental_alter_lists(peer):
         alter("a largest one below it", (SET, "max.compaction.lag.ms", "5"))
         alter("both", (SET, "max.compaction.lag.ms", "5"), (SET, "min.compaction.lag.ms", "4"))
         alter("the least above it", (SET, "min.compaction.lag.ms", "6"), validate=True)
+
+
+@case
+def group_configs(peer):
+    """A group need not exist to have settings."""
+    session, heartbeat, assignment = (f"consumer.{name}.ms" for name in ("session.timeout", "heartbeat.interval", "assignment.interval"))
+
+    def resource(group, configs):
+        return {"ResourceType": GROUP, "ResourceName": group, "Configs": configs}
+
+    def changes(*triples):
+        return [{"ConfigOperation": kind, "Name": name, "Value": value} for kind, name, value in triples]
+
+    def own(group):
+        fields = {"Resources": [{"ResourceType": GROUP, "ResourceName": group, "ConfigurationKeys": None}]}
+        configs = peer.call("DescribeConfigs", 4, fields)["Results"][0]["Configs"]
+        return {each["Name"]: each["Value"] for each in configs if each["ConfigSource"] == 8}
+
+    marks = []
+
+    def settled(group):
+        """Its own settings, once a later change of another group is seen."""
+        marks.append(str(45_000 + len(marks)))
+        request = {"Resources": [resource("mark", changes((SET, session, marks[-1])))], "ValidateOnly": False}
+        peer.call("IncrementalAlterConfigs", 1, request)
+        peer.until(lambda: own("mark").get(session) == marks[-1])
+        return own(group)
+
+    for version in wire.versions("IncrementalAlterConfigs"):
+        group = f"g{version}"
+
+        def alter(label, *triples, group=group, validate=False):
+            request = {"Resources": [resource(group, changes(*triples))], "ValidateOnly": validate}
+            peer.ask(f"incremental {label}", "IncrementalAlterConfigs", version, request)
+            peer.note(f"incremental {label}: settings after it v{version}", settled(group or "mark2"))
+
+        alter("set", (SET, session, "50000"))
+        alter("set with spaces", (SET, heartbeat, " 6000 "))
+        alter("set both", (SET, session, "46000"), (SET, heartbeat, "7000"))
+        alter("delete", (DELETE, heartbeat, None))
+        alter("delete what is not set", (DELETE, assignment, None))
+        alter("below the broker's bound", (SET, session, "44999"))
+        alter("above the broker's bound", (SET, heartbeat, "15001"))
+        alter("an assignment interval", (SET, assignment, "0"))
+        alter("one beyond the bound", (SET, assignment, "15001"))
+        alter("zero", (SET, session, "0"))
+        alter("no number", (SET, session, "long"))
+        alter("an unknown setting", (SET, "consumer.nothing", "1"))
+        alter("delete an unknown setting", (DELETE, "consumer.nothing", None))
+        alter("append", (APPEND, session, "1"))
+        alter("null", (SET, session, None))
+        alter("the same twice", (SET, session, "50000"), (SET, session, "50001"))
+        alter("good and bad", (SET, heartbeat, "8000"), (SET, session, "1"))
+        alter("validate only", (SET, heartbeat, "9000"), validate=True)
+        alter("no name", (SET, session, "50000"), group="")
+    for version in wire.versions("AlterConfigs"):
+        group = f"a{version}"
+
+        def replace(label, *pairs, group=group):
+            configs = [{"Name": name, "Value": value} for name, value in pairs]
+            request = {"Resources": [resource(group, configs)], "ValidateOnly": False}
+            peer.ask(f"replace {label}", "AlterConfigs", version, request)
+            peer.note(f"replace {label}: settings after it v{version}", settled(group))
+
+        replace("with one", (session, "50000"))
+        replace("with another", (heartbeat, "6000"))
+        replace("with a bad one", (heartbeat, "1"))
+        replace("with nothing")
+    for version in wire.versions("DescribeConfigs"):
+        named = [{"ResourceType": GROUP, "ResourceName": name, "ConfigurationKeys": None} for name in ("g1", "nobody", "")]
+        for label, more in (("plain", {}), ("with synonyms", {"IncludeSynonyms": True})):
+            peer.ask(f"describe {label}", "DescribeConfigs", version, {"Resources": named, **more})
