@@ -10,8 +10,6 @@ use super::{ConfigError, Problem, Settings, broker::Read, setting::Value};
 pub struct GroupSettings {
     /// Whether `group.coordinator.rebalance.protocols` has `consumer`; `classic` is always there.
     pub consumer_protocol: bool,
-    /// `group.coordinator.append.linger.ms`; `None`: as long as the append before it takes.
-    pub append_linger_ms: Option<u32>,
     pub classic: ClassicSettings,
     pub consumer: ConsumerSettings,
     pub offsets: OffsetSettings,
@@ -83,7 +81,6 @@ pub struct OffsetSettings {
     /// `offsets.retention.minutes`, in milliseconds.
     pub retention_ms: i64,
     pub retention_check_interval_ms: i64,
-    pub commit_timeout_ms: i32,
     pub load_buffer_size: usize,
 }
 
@@ -138,7 +135,6 @@ impl GroupSettings {
         }
         Ok(GroupSettings {
             consumer_protocol: protocols.iter().any(|protocol| protocol == "consumer"),
-            append_linger_ms: u32::try_from(read.int("group.coordinator.append.linger.ms")).ok(),
             classic: ClassicSettings {
                 min_session_timeout_ms: read.int("group.min.session.timeout.ms"),
                 max_session_timeout_ms: read.int("group.max.session.timeout.ms"),
@@ -170,7 +166,6 @@ impl GroupSettings {
                 metadata_max_bytes: read.size("offset.metadata.max.bytes"),
                 retention_ms: i64::from(read.int("offsets.retention.minutes")) * 60_000,
                 retention_check_interval_ms: read.long("offsets.retention.check.interval.ms"),
-                commit_timeout_ms: read.int("offsets.commit.timeout.ms"),
                 load_buffer_size: read.size("offsets.load.buffer.size"),
             },
             offsets_topic: OffsetsTopicSettings {
@@ -266,7 +261,6 @@ mod tests {
             GroupSettings::default(),
             GroupSettings {
                 consumer_protocol: true,
-                append_linger_ms: None,
                 classic: ClassicSettings {
                     min_session_timeout_ms: 6_000,
                     max_session_timeout_ms: 1_800_000,
@@ -292,7 +286,6 @@ mod tests {
                     metadata_max_bytes: 4096,
                     retention_ms: 7 * 24 * 3_600_000,
                     retention_check_interval_ms: 600_000,
-                    commit_timeout_ms: 5_000,
                     load_buffer_size: 5 << 20,
                 },
                 offsets_topic: OffsetsTopicSettings {
@@ -309,7 +302,6 @@ mod tests {
     fn settings_become_fields() {
         let groups = groups(&[
             ("group.coordinator.rebalance.protocols", "classic"),
-            ("group.coordinator.append.linger.ms", "7"),
             ("group.initial.rebalance.delay.ms", "-5"),
             ("group.consumer.assignors", " org.apache.kafka.coordinator.group.assignor.RangeAssignor, uniform"),
             ("group.consumer.migration.policy", "UpGrade"),
@@ -318,7 +310,7 @@ mod tests {
             ("offset.metadata.max.bytes", "-1"),
         ])
         .unwrap();
-        assert_eq!((groups.consumer_protocol, groups.append_linger_ms), (false, Some(7)));
+        assert!(!groups.consumer_protocol);
         assert_eq!(groups.classic.initial_rebalance_delay_ms, 0);
         assert_eq!(groups.consumer.assignors, ["range", "uniform"]);
         assert_eq!(groups.consumer.migration_policy, MigrationPolicy::Upgrade);

@@ -263,10 +263,6 @@ pub static OBEYED: &[Setting] = &[
     // Consumer groups: the coordinator.
     fixed("group.coordinator.rebalance.protocols", List, Some("classic,consumer"), SubsetOf(REBALANCE_PROTOCOLS),
         "The protocols by which members of a group may share partitions; classic is always one. Kafka has streams too, which is not supported yet."),
-    fixed("group.coordinator.append.linger.ms", Int, Some("-1"), AtLeast(-1),
-        "How long the coordinator waits for more to write with one append; -1: as long as the append before it takes."),
-    fixed("offsets.commit.timeout.ms", Int, Some("5000"), AtLeast(1),
-        "How long an offset commit may wait until it is replicated."),
     fixed("offsets.load.buffer.size", Int, Some("5242880"), AtLeast(1),
         "Bytes of __consumer_offsets that are read at once when groups are loaded."),
     fixed("offsets.topic.num.partitions", Int, Some("50"), AtLeast(1),
@@ -340,6 +336,10 @@ static NO_MEANING_HERE: &[Group] = &[
         "share.coordinator.threads",
     ] },
     Group { about: "requests in memory are bounded by queued.max.request.bytes", names: &["queued.max.requests"] },
+    Group { about: "what a group coordinator has to write is appended at once, together with whatever has come by then", names: &[
+        "group.coordinator.append.linger.ms",
+    ] },
+    Group { about: "there are no other replicas yet that a commit could wait for", names: &["offsets.commit.timeout.ms"] },
     Group { about: "records of groups are encoded into the batch that is appended, without a buffer to keep", names: &[
         "group.coordinator.cached.buffer.max.bytes",
     ] },
