@@ -122,7 +122,7 @@ fn exit(result: Result<u8, Stop>) -> ExitCode {
 
 /// A line on standard error. Where that is gone too there is nobody to tell.
 fn tell(line: &str) {
-    let _ = writeln!(io::stderr(), "felice: {line}");
+    let _ = writeln!(io::stderr(), "felice: {}", text::one_line(line));
 }
 
 /// The folder that was named, or the one that a broker would use.

@@ -2,6 +2,8 @@
 
 use comfy_table::{CellAlignment, Table as Comfy, presets::NOTHING};
 
+use super::text;
+
 /// Rows below a line of headings. A column whose heading ends in `#` has numbers, aligned at the right.
 pub(super) struct Table {
     table: Comfy,
@@ -23,7 +25,8 @@ impl Table {
 
     /// An empty cell is shown as `-`, so that each row has the same number of words.
     pub(super) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.table.add_row(cells.into_iter().map(|cell| if cell.is_empty() { "-".to_owned() } else { cell }));
+        let shown = |cell: String| if cell.is_empty() { "-".to_owned() } else { text::one_line(&cell).into_owned() };
+        self.table.add_row(cells.into_iter().map(shown));
     }
 
     pub(super) fn has_rows(&self) -> bool {
@@ -43,14 +46,14 @@ mod tests {
     fn columns_line_up_without_borders() {
         let mut table = Table::new(&["TOPIC", "PARTITIONS#", "STATE"]);
         table.row(["orders".to_owned(), "12".to_owned(), String::new()]);
-        table.row(["a-long-name-of-a-topic".to_owned(), "3".to_owned(), "fine".to_owned()]);
+        table.row(["a-long-name-of-a-topic".to_owned(), "3".to_owned(), "a\nb".to_owned()]);
         let lines: Vec<String> = table.lines().collect();
         assert_eq!(
             lines,
             [
                 "TOPIC                   PARTITIONS  STATE",
                 "orders                          12  -",
-                "a-long-name-of-a-topic           3  fine",
+                "a-long-name-of-a-topic           3  a\\nb",
             ]
         );
     }

@@ -1,6 +1,6 @@
 //! How bytes, times and sizes are written for people.
 
-use std::fmt::Write;
+use std::{borrow::Cow, fmt::Write};
 
 /// Characters of a key or value that are shown unless all are asked for.
 pub const SHOWN_MAX: usize = 100;
@@ -34,6 +34,23 @@ pub fn printable(bytes: &[u8], max: usize) -> String {
         }
     }
     shown
+}
+
+/// A text of somebody else's, such as a group's name, safe to print on one line.
+pub fn one_line(text: &str) -> Cow<'_, str> {
+    let is_harmful = |character: char| character.is_control() || is_deceptive(character);
+    if !text.contains(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_harmful(character) {
+            shown.extend(character.escape_default());
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
 }
 
 fn cut(mut shown: String, size: usize) -> String {
@@ -123,6 +140,14 @@ mod tests {
         assert_eq!(printable(b"abcdefg", 6), "abcdef... (7 bytes)");
         assert_eq!(printable("\u{e4}\u{e4}\u{e4}".as_bytes(), 2), "\u{e4}\u{e4}... (6 bytes)");
         assert_eq!(printable(b"\xff\xff\xff", 2), "\\xff\\xff... (3 bytes)");
+    }
+
+    #[test]
+    fn names_of_others_stay_on_their_line() {
+        for (text, shown) in [("plain \\ text", "plain \\ text"), ("a\nb\x1b[31m\u{202e}", "a\\nb\\u{1b}[31m\\u{202e}")]
+        {
+            assert_eq!(one_line(text), shown);
+        }
     }
 
     #[test]

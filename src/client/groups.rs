@@ -131,15 +131,14 @@ impl Client {
 
     /// A group of either kind. One that does not exist is [`ErrorCode::GroupIdNotFound`].
     pub async fn group(&self, id: &str) -> Result<Group, ClientError> {
-        self.retrying(async || {
+        self.at_coordinator(id, async |connection| {
             let node = self.coordinator(id).await?;
-            let connection = self.node(node, Lane::Groups).await?;
-            match consumer_group(&connection, node, id).await {
+            match consumer_group(connection, node, id).await {
                 Err(error)
                     if matches!(error, ClientError::Unsupported { .. })
                         || matches!(error.code(), Some(ErrorCode::GroupIdNotFound | ErrorCode::UnsupportedVersion)) =>
                 {
-                    classic_group(&connection, node, id).await
+                    classic_group(connection, node, id).await
                 }
                 described => described,
             }

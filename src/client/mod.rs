@@ -50,6 +50,9 @@ use crate::{
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// Coordinators that are remembered; whoever looks at more groups than that asks again.
+const COORDINATORS_MAX: usize = 1000;
+
 /// What a client does alike with every broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientSettings {
@@ -103,6 +106,8 @@ struct Known {
     controller: Option<NodeId>,
     /// Of topics that were asked for.
     leaders: HashMap<TopicPartition, NodeId>,
+    /// By group, as long as they answer.
+    coordinators: HashMap<String, NodeId>,
     open: HashMap<(Address, Lane), Arc<Connection>>,
 }
 
@@ -245,6 +250,9 @@ impl Client {
 
     /// The broker that coordinates a group.
     pub async fn coordinator(&self, group: &str) -> Result<NodeId, ClientError> {
+        if let Some(node) = self.known.lock().coordinators.get(group) {
+            return Ok(*node);
+        }
         let connection = self.any().await?;
         let version =
             connection.version::<FindCoordinatorRequest>(Versions::from(0), "finding a group's coordinator")?;
@@ -256,7 +264,12 @@ impl Client {
         let response = connection.call(version, &request).await?;
         let found = Found::from_wire(response, group, connection.address())?;
         let address = address_of(&found.host, found.port, connection.address())?;
-        self.known.lock().brokers.entry(found.node).or_insert((address, connection.address().clone()));
+        let mut known = self.known.lock();
+        known.brokers.entry(found.node).or_insert((address, connection.address().clone()));
+        if known.coordinators.len() >= COORDINATORS_MAX {
+            known.coordinators.clear();
+        }
+        known.coordinators.insert(group.to_owned(), found.node);
         Ok(found.node)
     }
 
@@ -267,9 +280,15 @@ impl Client {
         mut call: impl AsyncFnMut(&Connection) -> Result<T, ClientError>,
     ) -> Result<T, ClientError> {
         self.retrying(async || {
-            let node = self.coordinator(group).await?;
-            let connection = self.node(node, Lane::Groups).await?;
-            call(&connection).await
+            let called = async {
+                let node = self.coordinator(group).await?;
+                call(&*self.node(node, Lane::Groups).await?).await
+            };
+            let done = called.await;
+            if done.as_ref().is_err_and(ClientError::is_retriable) {
+                self.known.lock().coordinators.remove(group);
+            }
+            done
         })
         .await
     }
@@ -327,5 +346,22 @@ fn address_of(host: &str, port: i32, by: &Address) -> Result<Address, ClientErro
             let reason = format!("it names a broker at {host:?}, port {port}");
             Err(ClientError::Protocol { address: by.clone(), reason })
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Brokers that are clients of each other have many tasks and threads.
+    #[test]
+    fn calls_may_be_made_on_any_thread() {
+        fn any_thread<T: Send>(_: impl FnOnce(&'static Client, &'static Connection) -> T) {}
+        any_thread(async |client, connection| {
+            let _ = connection.call(4, &MetadataRequest::default()).await;
+            let _ = client.node(NodeId(1), Lane::Fetches).await;
+            let _ = client.cluster(None).await;
+            let _ = client.coordinator("g").await;
+        });
     }
 }

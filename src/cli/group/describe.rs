@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::{Out, Output, SOUND, Stop, moment, table::Table, topic::refused};
+use super::super::{Out, Output, SOUND, Stop, moment, table::Table, tell, text, topic::refused};
 use crate::{
     client::{
         Client, ClientError, Isolation,
-        groups::{Committed, Group, Member, by_topic},
+        groups::{Committed, Group, Listing, Member, by_topic},
         offsets::OffsetSpec,
     },
     model::{Offset, Timestamp, TopicPartition},
@@ -28,7 +28,11 @@ pub(super) struct Describe {
 
 pub(super) async fn describe(client: &Client, args: &Describe) -> Result<u8, Stop> {
     let names = if args.names.is_empty() {
-        client.groups().await?.into_iter().map(|group| group.id).collect()
+        let (ours, others): (Vec<Listing>, Vec<Listing>) = client.groups().await?.into_iter().partition(is_described);
+        for group in others {
+            tell(&format!("group {} is of type {}: not shown", group.id, group.kind.unwrap_or_default()));
+        }
+        ours.into_iter().map(|group| group.id).collect()
     } else {
         args.names.clone()
     };
@@ -57,6 +61,11 @@ pub(super) async fn describe(client: &Client, args: &Describe) -> Result<u8, Sto
     }
     out.flush()?;
     Ok(code)
+}
+
+/// Share and streams groups have other members, and no offsets of this kind.
+fn is_described(group: &Listing) -> bool {
+    group.kind.as_deref().is_none_or(|kind| matches!(kind, "classic" | "consumer"))
 }
 
 /// A partition that a group has committed or a member has.
@@ -129,19 +138,20 @@ async fn ends(
 }
 
 fn group_text(out: &mut Out, group: &Group, rows: &[Row<'_>]) -> Result<(), Stop> {
-    out.line(&format!("group        {}", group.id))?;
-    out.line(&format!("type         {}", group.kind))?;
-    out.line(&format!("state        {}", group.state))?;
-    if !group.protocol_type.is_empty() {
-        out.line(&format!("protocol     {}", group.protocol_type))?;
+    let epochs = group.epochs.map(|(epoch, assignment)| format!("{epoch}, of the assignment {assignment}"));
+    for (label, value) in [
+        ("group", group.id.as_str()),
+        ("type", group.kind),
+        ("state", &group.state),
+        ("protocol", &group.protocol_type),
+        ("assignor", &group.assignor),
+        ("epoch", epochs.as_deref().unwrap_or_default()),
+        ("coordinator", &group.coordinator.to_string()),
+    ] {
+        if !value.is_empty() {
+            out.line(&format!("{label:11}  {}", text::one_line(value)))?;
+        }
     }
-    if !group.assignor.is_empty() {
-        out.line(&format!("assignor     {}", group.assignor))?;
-    }
-    if let Some((group_epoch, assignment_epoch)) = group.epochs {
-        out.line(&format!("epoch        {group_epoch}, of the assignment {assignment_epoch}"))?;
-    }
-    out.line(&format!("coordinator  {}", group.coordinator))?;
     let mut members = Table::new(&["MEMBER", "CLIENT", "HOST", "EPOCH#", "ASSIGNED"]);
     for member in &group.members {
         members.row([
