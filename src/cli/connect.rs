@@ -19,6 +19,7 @@ const DEFAULT: &str = "localhost:9092";
 
 /// Which cluster is meant.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Brokers")]
 pub(super) struct Connect {
     /// Brokers to ask first, with commas in between; else $FELICE_BOOTSTRAP_SERVER, else localhost:9092
     #[arg(short, long, value_name = "HOST:PORT", global = true)]

@@ -23,11 +23,11 @@ use self::{
 use super::{
     FORCED, Output, SOUND, Stop,
     connect::{Connect, Interrupts, block_on},
-    exit, tell,
+    exit, moment, tell,
 };
 use crate::{
     client::{Client, Fetched, Fetcher, FetcherSettings, Isolation, Protocol, offsets::OffsetSpec},
-    model::{Offset, PartitionIndex, TopicPartition},
+    model::{Offset, PartitionIndex, Timestamp, TopicPartition},
 };
 
 /// How often a member of a group commits what was shown.
@@ -103,7 +103,7 @@ pub struct Consume {
     key_separator: Option<String>,
 
     /// What a null key or value is shown as
-    #[arg(long, value_name = "TEXT", default_value = "")]
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
     null: String,
 
     /// How a message is shown
@@ -135,10 +135,25 @@ pub fn consume(args: Consume) -> ExitCode {
     exit(block_on(run(args)))
 }
 
+impl Consume {
+    /// Where one begins who is in no group.
+    fn start(&self, now: Timestamp) -> Result<Start, Stop> {
+        Ok(match (&self.offset, &self.from) {
+            (Some(start), _) => *start,
+            (None, Some(from)) => Start::At(
+                moment::moment_or_span_ago(from, now).map_err(|wrong| Stop::Cannot(format!("--from: {wrong}")))?,
+            ),
+            (None, None) if self.from_beginning || self.exit_at_end => Start::Earliest,
+            (None, None) => Start::Latest,
+        })
+    }
+}
+
 async fn run(args: Consume) -> Result<u8, Stop> {
     let client = args.connect.client()?;
     let mut interrupts = Interrupts::new()?;
     let format = Format::new(&args)?;
+    let start = args.start(client.env().now())?;
     let isolation = match args.isolation {
         IsolationLevel::ReadCommitted => Isolation::ReadCommitted,
         IsolationLevel::ReadUncommitted => Isolation::ReadUncommitted,
@@ -158,7 +173,7 @@ async fn run(args: Consume) -> Result<u8, Stop> {
         commit_at: Instant::now() + COMMIT_EVERY,
     };
     let begun = tokio::select! {
-        begun = run.begin(&args) => begun,
+        begun = run.begin(&args, start) => begun,
         () = interrupts.next() => return Ok(SOUND),
     };
     let ended = match begun {
@@ -195,7 +210,7 @@ struct Run {
 }
 
 impl Run {
-    async fn begin(&mut self, args: &Consume) -> Result<(), Stop> {
+    async fn begin(&mut self, args: &Consume, start: Start) -> Result<(), Stop> {
         let topic = self.client.named_topics(&[&args.topic]).await?.into_iter().next();
         let topic = topic.ok_or_else(|| Stop::Failed(format!("topic {} does not exist", args.topic)))?;
         if let Some(group) = &args.group {
@@ -217,15 +232,6 @@ impl Run {
                 topic.name
             )));
         }
-        let start = match (&args.offset, &args.from) {
-            (Some(start), _) => *start,
-            (None, Some(from)) => Start::At(
-                super::moment::moment_or_span_ago(from, self.client.env().now())
-                    .map_err(|wrong| Stop::Cannot(format!("--from: {wrong}")))?,
-            ),
-            (None, None) if args.from_beginning || args.exit_at_end => Start::Earliest,
-            (None, None) => Start::Latest,
-        };
         for (partition, offset) in start.positions(&self.client, &partitions, self.isolation).await? {
             self.fetcher.seek(partition, offset);
         }
