@@ -276,6 +276,7 @@ class Group:
         if kind is not None:
             self.flow.abandon()
             self._look.end()
+            print(f"the broker printed:\n{self.broker.log_tail()}", flush=True)
 
 
 def moves(event):

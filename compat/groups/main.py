@@ -13,8 +13,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import faults
-from group import SETTINGS
-from harness.broker import Broker
 from scenarios import SCENARIOS
 
 
@@ -32,17 +30,13 @@ def main():
 
 
 def passes(scenario, show):
-    """Each has a broker of its own: what one breaks is not seen by the next."""
     start = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="felice-groups") as folder:
-        broker = Broker(Path(folder, "broker"), settings=SETTINGS)
         try:
-            with broker:
-                scenario.run(broker, Path(folder), show)
+            scenario.run(Path(folder), show)
         except Exception as failure:
             print(f"  FAIL {scenario.title}: {failure}", flush=True)
             traceback.print_exc()
-            print(broker.log_tail(), file=sys.stderr)
             return False
     print(f"  {scenario.title}: {time.monotonic() - start:.1f} s", flush=True)
     return True

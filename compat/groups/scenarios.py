@@ -1,8 +1,11 @@
-"""The scenarios, by title. Each is a function of a `Group`, or of a broker where it makes its own."""
+"""The scenarios, by title. Each makes the brokers that it needs: what one breaks is not seen by the next."""
 
+import os
 from collections import namedtuple
 
-from group import Group
+import tools
+from group import SETTINGS, Group
+from harness.broker import Broker
 
 Scenario = namedtuple("Scenario", "title fast run")
 PARTITIONS = 20
@@ -140,8 +143,9 @@ def of_one_client(client, protocol, assignor, fast=False, life=life, title=None,
 
 
 def scenario(title, fast, life, topics, client, protocol, assignor, subscription=None):
-    def run(broker, folder, show):
-        with Group(title, broker, folder / "members", topics, "readers", client, protocol, assignor, show) as group:
+    def run(folder, show):
+        broker = Broker(folder / "broker", settings=SETTINGS)
+        with broker, Group(title, broker, folder / "members", topics, "readers", client, protocol, assignor, show) as group:
             group.subscription = subscription
             life(group)
 
@@ -153,7 +157,12 @@ def of_pattern(client, protocol, assignor, **subscription):
     return of_one_client(client, protocol, assignor, False, growing, title, {"letters-a": 10, "letters-b": 10}, subscription)
 
 
+def tools_of_kafka(folder, show):
+    tools.same_as_kafka(os.environ.get("BROKER", "felice"), folder)
+
+
 SCENARIOS = [
+    Scenario("tools", True, tools_of_kafka),
     of_one_client("java", "classic", "cooperative-sticky", fast=True),
     of_one_client("java", "consumer", "uniform", fast=True),
     of_one_client("librdkafka", "classic", "range"),
