@@ -1,8 +1,11 @@
+import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -11,8 +14,16 @@ import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.common.Uuid;
+import org.apache.kafka.common.record.internal.CompressionType;
+import org.apache.kafka.common.record.internal.DefaultRecordBatch;
+import org.apache.kafka.common.record.internal.MemoryRecords;
+import org.apache.kafka.common.record.internal.MutableRecordBatch;
+import org.apache.kafka.common.record.internal.Records;
 import org.apache.kafka.common.utils.AppInfoParser;
+import org.apache.kafka.common.utils.Crc32C;
 
 /** Each broker writes a __consumer_offsets, and each tells of the other's what its writer told. Arguments: the folder compat/. */
 public final class Suite {
@@ -24,6 +35,7 @@ public final class Suite {
     /** One that has Kafka's log put in the place of its own, and one that writes its own. */
     private final Node felice;
     private final Node fresh;
+    private List<String> kafkaTold;
 
     private Suite(Path compat, Path work) {
         kafka = new Node(compat, work.resolve("kafka"), "kafka");
@@ -66,37 +78,68 @@ public final class Suite {
     }
 
     private void kafkaWrites() throws Exception {
-        List<String> told = write(kafka, true);
+        kafkaTold = write(kafka, true);
         felice.start(SETTINGS);
+        List<String> empty;
         try (Admin admin = admin(felice)) {
             Story.create(admin);
             // Whoever asks for a group's coordinator has the topic made.
             admin.listConsumerGroupOffsets("anybody").all().get(LIMIT_S, TimeUnit.SECONDS);
+            empty = Facts.of(admin);
         }
         felice.stop();
-        felice.adopt(kafka, OFFSETS);
+        adopt(felice, empty, kafka, kafkaTold);
         felice.forgetCleanStop();
-        compare("the groups and offsets of Kafka's log", elsewhere(told), elsewhere(tell(felice)));
+        compare("the groups and offsets of Kafka's log", groups(kafkaTold), groups(tell(felice)));
         felice.kill();
-        compare("the same after a kill", elsewhere(told), elsewhere(tell(felice)));
+        compare("the same after a kill", groups(kafkaTold), groups(tell(felice)));
         felice.stop();
     }
 
     private void feliceWrites() throws Exception {
-        fresh.start(SETTINGS);
-        List<String> told;
-        try (Story story = new Story(fresh.address())) {
-            story.tell(false);
-            told = story.facts();
-            // Before its clients go, so that their groups stay as they are.
-            fresh.kill();
-        }
+        List<String> told = write(fresh, false);
         compare("its own groups and offsets after a kill", told, tell(fresh));
         fresh.stop();
         dump();
-        kafka.adopt(fresh, OFFSETS);
-        compare("the groups and offsets of Felice's log, by Kafka", elsewhere(told), elsewhere(tell(kafka)));
+        adopt(kafka, kafkaTold, fresh, told);
+        compare("the groups and offsets of Felice's log, by Kafka", groups(told), groups(tell(kafka)));
         kafka.stop();
+    }
+
+    /** Puts the log of another broker in the place of one's own; topics in it get the ids that they have here. */
+    private static void adopt(Node node, List<String> facts, Node from, List<String> itsFacts) throws IOException {
+        node.adopt(from, OFFSETS);
+        Map<String, Uuid> ids = topics(facts);
+        Map<Uuid, Uuid> translated = new HashMap<>();
+        topics(itsFacts).forEach((name, id) -> translated.put(id, ids.get(name)));
+        for (Path segment : Dump.only(Node.files(node.partition(OFFSETS)), ".log")) {
+            Files.write(segment, translate(Files.readAllBytes(segment), translated));
+        }
+    }
+
+    private static Map<String, Uuid> topics(List<String> facts) {
+        return facts.stream().filter(fact -> fact.startsWith("topic\t")).map(fact -> fact.split("\t"))
+            .collect(Collectors.toMap(parts -> parts[1], parts -> Uuid.fromString(parts[2])));
+    }
+
+    private static byte[] translate(byte[] log, Map<Uuid, Uuid> ids) {
+        ByteBuffer bytes = ByteBuffer.wrap(log);
+        for (MutableRecordBatch batch : MemoryRecords.readableRecords(bytes.duplicate()).batches()) {
+            require("batches that are not compressed", batch.compressionType() == CompressionType.NONE);
+        }
+        for (int at = 0; at + Long.BYTES * 2 <= log.length; at++) {
+            Uuid id = ids.get(new Uuid(bytes.getLong(at), bytes.getLong(at + Long.BYTES)));
+            if (id != null) {
+                bytes.putLong(at, id.getMostSignificantBits()).putLong(at + Long.BYTES, id.getLeastSignificantBits());
+            }
+        }
+        for (int at = 0; at < log.length;) {
+            int end = at + Records.LOG_OVERHEAD + bytes.getInt(at + Records.SIZE_OFFSET);
+            int checked = at + DefaultRecordBatch.CRC_OFFSET + Integer.BYTES;
+            bytes.putInt(at + DefaultRecordBatch.CRC_OFFSET, (int) Crc32C.compute(bytes, checked, end - checked));
+            at = end;
+        }
+        return log;
     }
 
     /** What a broker tells that writes the story and is stopped before its clients go. */
@@ -123,12 +166,8 @@ public final class Suite {
         }
     }
 
-    /** Facts without what only a broker can tell whose topics have the ids that the log speaks of. */
-    private static List<String> elsewhere(List<String> facts) {
-        return facts.stream().filter(fact -> !fact.startsWith("topic\t"))
-            .map(fact -> fact.startsWith("member\tconsumer-") || fact.startsWith("member\tclassic-converted\t")
-                ? fact.substring(0, fact.lastIndexOf('\t', fact.lastIndexOf('\t') - 1)) : fact)
-            .toList();
+    private static List<String> groups(List<String> facts) {
+        return facts.stream().filter(fact -> !fact.startsWith("topic\t")).toList();
     }
 
     /** Kafka's DumpLogSegments makes something of every record. */
