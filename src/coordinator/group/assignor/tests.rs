@@ -1,5 +1,6 @@
-//! By table; and held to Kafka's own assignors in `tests/kafka.rs`.
+//! By table; and held to Kafka's own assignors in `tests/kafka.rs`, and to all that is possible in `tests/exact.rs`.
 
+mod exact;
 mod kafka;
 
 use felice_protocol::Uuid;
