@@ -7,7 +7,7 @@ use std::{
 
 use felice_protocol::{Uuid, coordinator::GroupRecord};
 
-use super::{Answer, CallId, Caller, Command, GroupMachine, GroupSettings, Out, State};
+use super::{Answer, CallId, Caller, Command, GroupMachine, GroupSettings, Out, State, Timer};
 use crate::{metadata::Image, model::Timestamp};
 
 /// A machine with its surroundings. Every call must be answered once, and the state must be what the records come to.
@@ -71,6 +71,12 @@ impl Bench {
     /// How many calls wait for their answers.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether nothing is due at any time, but for a look at what has expired.
+    pub fn is_at_rest(&self) -> bool {
+        let mut others = self.machine.soft.timers.pending().filter(|timer| **timer != Timer::Expiry);
+        others.next().is_none()
     }
 
     /// Lets time pass, and all that is due by then happen when it is due.

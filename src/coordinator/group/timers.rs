@@ -80,6 +80,12 @@ impl Timers {
         self.at.get(timer).copied()
     }
 
+    /// All that are set.
+    #[cfg(test)]
+    pub fn pending(&self) -> impl Iterator<Item = &Timer> {
+        self.at.keys()
+    }
+
     /// When the next one is due.
     pub fn next(&self) -> Option<Timestamp> {
         self.queue.first().map(|(at, _)| *at)

@@ -377,7 +377,7 @@ impl ClassicGroup {
 
     /// Recounts what is counted, in groups that are small enough to do so at every step.
     pub(super) fn check_invariants(&self) {
-        if cfg!(debug_assertions) && self.members.len() <= 64 {
+        if cfg!(debug_assertions) && self.members.len() + self.pending.len() <= 64 {
             let joined = self.members.values().filter(|member| member.join.is_some()).count();
             debug_assert_eq!(joined, self.joined, "{self:?}");
             debug_assert!(joined == 0 || self.state == ClassicState::PreparingRebalance, "{self:?}");

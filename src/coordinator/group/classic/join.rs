@@ -29,9 +29,7 @@ impl GroupMachine {
             request.rebalance_timeout_ms = request.session_timeout_ms;
         }
         let allowed = self.settings.classic_min_session_timeout_ms..=self.settings.classic_max_session_timeout_ms;
-        let refusal = if request.group_id.is_empty() {
-            Some(ErrorCode::InvalidGroupId)
-        } else if !allowed.contains(&request.session_timeout_ms) {
+        let refusal = if !allowed.contains(&request.session_timeout_ms) {
             Some(ErrorCode::InvalidSessionTimeout)
         } else {
             has_too_long_names(caller, &request).then_some(ErrorCode::UnknownServerError)

@@ -7,20 +7,8 @@ use super::{
     ClassicGroup, ClassicState, Turn,
 };
 
-/// From here on many members may leave at once, and each has its own error (KIP-345).
-const BATCHED_FROM: i16 = 3;
-
 impl GroupMachine {
-    pub(in super::super) fn leave_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, mut request: LeaveGroupRequest) {
-        if request.group_id.is_empty() {
-            let code = ErrorCode::InvalidGroupId.code();
-            let refused = LeaveGroupResponse { error_code: code, ..LeaveGroupResponse::default() };
-            return self.turn(cx).leave(caller.call, refused);
-        }
-        if caller.version < BATCHED_FROM {
-            let member_id = std::mem::take(&mut request.member_id);
-            request.members = vec![MemberIdentity { member_id, ..MemberIdentity::default() }];
-        }
+    pub(in super::super) fn leave_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: LeaveGroupRequest) {
         if self.state.consumer.contains_key(request.group_id.as_str()) {
             return self.consumer_leave(cx, caller, request);
         }
@@ -29,17 +17,8 @@ impl GroupMachine {
             Some(group) => group.leave(&mut turn, request.members),
             None => request.members.into_iter().map(|member| left(member, Err(ErrorCode::UnknownMemberId))).collect(),
         };
-        turn.leave(caller.call, leave_response(caller.version, members));
+        turn.leave(caller.call, LeaveGroupResponse { members, ..LeaveGroupResponse::default() });
     }
-}
-
-/// The answer in the form of the request's version: before batches, the one member's error is the answer's.
-pub(in super::super) fn leave_response(version: i16, members: Vec<MemberResponse>) -> LeaveGroupResponse {
-    if version >= BATCHED_FROM {
-        return LeaveGroupResponse { members, ..LeaveGroupResponse::default() };
-    }
-    let error_code = members.first().map_or(0, |member| member.error_code);
-    LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() }
 }
 
 impl ClassicGroup {

@@ -1,7 +1,8 @@
 //! Classic groups: members join, the leader assigns, everyone syncs; what is assigned the coordinator does not read.
 //!
 //! The rules are Kafka 4.3's (its GroupMetadataManager and ClassicGroup), one file each for what a member may ask: [`join`], [`sync`],
-//! [`leave`]; [`rebalance`] has what all of these come to. Different from Kafka:
+//! [`leave`]; [`rebalance`] has what all of these come to. Requests come in the form of their newest versions, with a group id, but for what
+//! [`join`] says. Different from Kafka:
 //! - Every call is answered. Kafka forgets a JoinGroup or SyncGroup that waits when the same member sends another or is removed; here the
 //!   first one gets REBALANCE_IN_PROGRESS, the other UNKNOWN_MEMBER_ID.
 //! - A group is stable as soon as its record is decided, not once it is committed; the answers wait for that.
@@ -30,7 +31,6 @@ use felice_protocol::{
     messages::{describe_groups::DescribedGroup, heartbeat::*, join_group::*, leave_group::*, sync_group::*},
 };
 
-pub(super) use self::leave::leave_response;
 use self::{group::InitialDelay, record::tombstone};
 pub use self::{
     group::{ClassicGroup, ClassicState},

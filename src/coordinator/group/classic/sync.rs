@@ -14,30 +14,23 @@ use super::{
     record::group_record,
 };
 
-/// From here on a SyncGroup names the protocol that it takes the group to have (KIP-559).
-const PROTOCOL_NAMED_FROM: i16 = 5;
-
 impl GroupMachine {
     pub(in super::super) fn sync_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: SyncGroupRequest) {
-        let is_named = request.protocol_type.is_some() && request.protocol_name.is_some();
-        let refusal = if caller.version >= PROTOCOL_NAMED_FROM && !is_named {
-            ErrorCode::InconsistentGroupProtocol
-        } else if request.group_id.is_empty() {
-            ErrorCode::InvalidGroupId
-        } else if self.state.consumer.contains_key(request.group_id.as_str()) {
+        if self.state.consumer.contains_key(request.group_id.as_str()) {
             return self.consumer_sync(cx, caller, request);
-        } else if let (Some(group), mut turn) = self.classic_turn(cx, &request.group_id) {
-            match group.check_sync(&request) {
-                Ok(()) => {
-                    group.sync(&mut turn, caller, request);
-                    return group.check_invariants();
-                }
-                Err(error) => error,
+        }
+        let (group, mut turn) = self.classic_turn(cx, &request.group_id);
+        let checked = group.ok_or(ErrorCode::UnknownMemberId).and_then(|group| {
+            group.check_sync(&request)?;
+            Ok(group)
+        });
+        match checked {
+            Ok(group) => {
+                group.sync(&mut turn, caller, request);
+                group.check_invariants();
             }
-        } else {
-            ErrorCode::UnknownMemberId
-        };
-        self.turn(cx).sync(caller.call, refused_sync(refusal));
+            Err(error) => turn.sync(caller.call, refused_sync(error)),
+        }
     }
 
     pub(in super::super) fn heartbeat(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: HeartbeatRequest) {
@@ -46,7 +39,6 @@ impl GroupMachine {
         }
         let (group, mut turn) = self.classic_turn(cx, &request.group_id);
         let result = match group {
-            _ if request.group_id.is_empty() => Err(ErrorCode::InvalidGroupId),
             Some(group) => group.heartbeat(&mut turn, &request),
             None => Err(ErrorCode::UnknownMemberId),
         };

@@ -14,7 +14,7 @@ fn a_member_that_leaves_begins_a_rebalance_and_the_last_one_ends_the_generation(
     assert_eq!((bench.state(), bench.records().len()), ("PreparingRebalance", 0));
     assert_eq!(bench.leave_one(&seats[0].member_id), ErrorCode::UnknownMemberId);
     assert_eq!(bench.leave_one(&seats[1].member_id), ErrorCode::None);
-    assert_eq!((bench.state(), bench.machine.next_deadline()), ("Empty", None));
+    assert_eq!((bench.state(), bench.is_at_rest()), ("Empty", true));
     let value = bench.record().expect("not deleted");
     assert_eq!((value.generation, &*value.protocol_type, value.members.len()), (2, "consumer", 0));
 }
@@ -97,28 +97,7 @@ fn who_has_not_joined_yet_may_leave() {
 }
 
 #[test]
-fn groups_that_are_not_there_and_old_versions() {
-    let request = |group_id: &str, member_id: &str| LeaveGroupRequest {
-        group_id: group_id.to_owned(),
-        member_id: member_id.to_owned(),
-        members: vec![identity(member_id, None)],
-        ..LeaveGroupRequest::default()
-    };
-    let mut bench = bench();
-    let seats = bench.stable(2);
-    let table = [
-        ("", "m", 5, ErrorCode::InvalidGroupId, None),
-        ("", "m", 2, ErrorCode::InvalidGroupId, None),
-        ("other", "m", 5, ErrorCode::None, Some(ErrorCode::UnknownMemberId)),
-        ("other", "m", 2, ErrorCode::UnknownMemberId, None),
-        (GROUP, "m", 0, ErrorCode::UnknownMemberId, None),
-        (GROUP, &seats[0].member_id, 0, ErrorCode::None, None),
-        (GROUP, &seats[1].member_id, 3, ErrorCode::None, Some(ErrorCode::None)),
-    ];
-    for (group_id, member_id, version, top, member) in table {
-        let call = bench.call_as(Command::LeaveGroup(request(group_id, member_id)), version, "client");
-        let Some(Answer::LeaveGroup(answer)) = bench.answer(call) else { panic!("not answered") };
-        let told = answer.members.first().map(|member| error(member.error_code));
-        assert_eq!((error(answer.error_code), told), (top, member), "{group_id:?} {member_id:?} v{version}");
-    }
+fn a_group_that_is_not_there() {
+    let answer = bench().leave(vec![identity("m", None), identity("", Some("i"))]);
+    assert_eq!((errors(&answer), answer.error_code), (vec![ErrorCode::UnknownMemberId; 2], 0));
 }

@@ -192,7 +192,7 @@ fn a_group_that_goes_on_in_another_form_tells_who_waits() {
     let mut out = Out::default();
     let cx = &mut Cx { now: bench.now, image: &bench.image, out: &mut out };
     let group = bench.machine.take_classic(cx, GROUP).expect("a group");
-    assert_eq!((group.members().len(), bench.state(), bench.machine.next_deadline()), (2, "Dead", None));
+    assert_eq!((group.members().len(), bench.state(), bench.is_at_rest()), (2, "Dead", true));
     let [(told, Answer::JoinGroup(answer))] = &out.answers[..] else { panic!("{:?}", out.answers) };
     assert_eq!((*told, error(answer.error_code)), (call, ErrorCode::RebalanceInProgress));
     assert!(matches!(&out.records[..], [GroupRecord::GroupMetadata(_, None)]));
@@ -223,7 +223,7 @@ fn a_group_that_is_deleted_leaves_a_tombstone_and_nothing_that_runs() {
     let cx = &mut Cx { now: bench.now, image: &bench.image, out: &mut out };
     bench.machine.delete_classic(cx, GROUP);
     bench.log.extend(out.records);
-    assert_eq!((bench.state(), bench.machine.next_deadline()), ("Dead", None));
+    assert_eq!((bench.state(), bench.is_at_rest()), ("Dead", true));
     assert!(bench.machine.state().classic.is_empty());
     let call = bench.join(joining(&member_id));
     assert_eq!(bench.refused(call).0, ErrorCode::UnknownMemberId);

@@ -120,7 +120,7 @@ fn a_session_that_ends_begins_a_rebalance_and_an_empty_group_is_recorded() {
     let value = bench.record().expect("not deleted");
     assert_eq!((value.generation, value.protocol, value.leader, value.members.len()), (2, None, None, 0));
     assert_eq!((&*value.protocol_type, value.current_state_timestamp), ("consumer", bench.now.0));
-    assert_eq!((bench.state(), bench.machine.next_deadline()), ("Empty", None));
+    assert_eq!((bench.state(), bench.is_at_rest()), ("Empty", true));
 }
 
 #[test]
@@ -148,7 +148,7 @@ fn a_group_that_all_have_left_during_its_first_rebalance_is_empty() {
     assert_eq!(bench.leave_one(&member_id), ErrorCode::None);
     assert_eq!(bench.refused(call), (ErrorCode::UnknownMemberId, String::new()));
     bench.pass(i64::from(DELAY_MS));
-    assert_eq!((bench.state(), bench.machine.next_deadline()), ("Empty", None));
+    assert_eq!((bench.state(), bench.is_at_rest()), ("Empty", true));
     let call = bench.join_v3(joining(""));
     bench.pass(i64::from(DELAY_MS));
     assert_eq!(bench.seat(call, &joining("")).generation, 2);

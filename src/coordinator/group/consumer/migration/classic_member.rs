@@ -16,8 +16,7 @@ use felice_protocol::{
 use super::{
     super::{
         super::{
-            Answer, Caller, ConsumerGroup, GroupMachine, MigrationPolicy, Timer, classic::leave_response,
-            command::refused_join, machine::Cx,
+            Answer, Caller, ConsumerGroup, GroupMachine, MigrationPolicy, Timer, command::refused_join, machine::Cx,
         },
         after,
         heartbeat::Before,
@@ -258,7 +257,10 @@ impl GroupMachine {
         leaving.sort_unstable();
         leaving.dedup();
         self.remove_consumer_members(cx, &request.group_id, &leaving);
-        cx.out.answer(caller.call, Answer::LeaveGroup(leave_response(caller.version, answers)));
+        cx.out.answer(
+            caller.call,
+            Answer::LeaveGroup(LeaveGroupResponse { members: answers, ..LeaveGroupResponse::default() }),
+        );
     }
 
     /// An operator may name a member by its instance id alone.
