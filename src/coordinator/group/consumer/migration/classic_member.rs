@@ -62,13 +62,14 @@ impl GroupMachine {
         let Some(preferred) = request.protocols.first().filter(|_| self.knows_protocols(group_id, request)) else {
             return inconsistent(format!("Member {member_id}'s protocols are not supported."));
         };
-        let Some(wants) = subscription(&preferred.metadata) else {
-            return Err(Refusal::new(ErrorCode::UnknownServerError, "Malformed embedded consumer protocol."));
-        };
         let instance_id = request.group_instance_id.as_deref();
         if is_unknown && instance_id.is_none() && caller.version >= MEMBER_ID_REQUIRED_FROM {
             return Ok(refused_join(member_id.to_string(), ErrorCode::MemberIdRequired));
         }
+        // Kafka reads what it says only of one that has an id.
+        let Some(wants) = subscription(&preferred.metadata) else {
+            return Err(Refusal::new(ErrorCode::UnknownServerError, "Malformed embedded consumer protocol."));
+        };
 
         let (before, downgrades) = self.joining_classic(cx, group_id, &member_id, instance_id, is_unknown)?;
         let value = said_by(request, caller, &wants, before.value.as_deref());
