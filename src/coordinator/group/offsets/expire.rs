@@ -158,17 +158,14 @@ impl GroupMachine {
 
     /// When offsets of the group expire.
     fn runs(&self, kind: Kind, group: &str) -> Runs {
-        if kind != Kind::Classic {
+        let Some(classic) = self.classic_group(group).filter(|_| kind == Kind::Classic) else {
             return Runs::FromCommit;
-        }
-        let protocol_type = self.classic_protocol_type(group).unwrap_or_default();
+        };
         match self.classic_state(group) {
-            _ if protocol_type.is_empty() => Runs::FromCommit,
-            Some("Empty") => match self.state.classic.get(group).map(|value| value.current_state_timestamp) {
-                Some(-1) | None => Runs::FromCommit,
-                Some(empty_since) => Runs::From(Timestamp(empty_since)),
-            },
-            Some("Stable") if protocol_type == "consumer" => Runs::FromCommit,
+            // It was never joined.
+            _ if classic.protocol_type().is_none() => Runs::FromCommit,
+            Some("Empty") => classic.since().map_or(Runs::FromCommit, Runs::From),
+            Some("Stable") if classic.is_of_consumers() && classic.knows_topics() => Runs::FromCommit,
             _ => Runs::Never,
         }
     }
