@@ -7,16 +7,23 @@ use felice_protocol::{
     error::ErrorCode,
     messages::{
         api_versions::ApiVersionsRequest,
+        consumer_group_describe::ConsumerGroupDescribeRequest,
         create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
         create_topics::{CreatableTopic, CreateTopicsRequest},
+        delete_groups::DeleteGroupsRequest,
         delete_topics::{DeleteTopicState, DeleteTopicsRequest},
         describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
+        describe_groups::DescribeGroupsRequest,
         describe_topic_partitions::{DescribeTopicPartitionsRequest, TopicRequest},
         fetch::{FetchRequest, FetchTopic},
         find_coordinator::FindCoordinatorRequest,
         incremental_alter_configs::{AlterConfigsResource, IncrementalAlterConfigsRequest},
         list_offsets::{ListOffsetsPartition, ListOffsetsRequest, ListOffsetsTopic},
         metadata::{MetadataRequest, MetadataRequestTopic},
+        offset_commit::{
+            OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic, OffsetCommitResponse,
+        },
+        offset_fetch::{OffsetFetchRequest, OffsetFetchRequestGroup},
         offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderPartition, OffsetForLeaderTopic},
         produce::{PartitionProduceData, ProduceRequest, TopicProduceData},
     },
@@ -31,18 +38,27 @@ use crate::{
 
 /// Where an API has an array, and the smallest element: key, version, what comes before the count, and the element. All in
 /// flexible versions, where nothing takes a byte or two.
-const ARRAYS: [(i16, i16, &[u8], &[u8]); 13] = [
+const ARRAYS: [(i16, i16, &[u8], &[u8]); 22] = [
     (0, 9, &[0, 0xff, 0xff, 0, 0, 0, 1], &[1, 1, 0]),
     (1, 12, &[0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], &[1, 1, 0]),
     (2, 6, &[0xff, 0xff, 0xff, 0xff, 0], &[1, 1, 0]),
     (3, 9, &[], &[1, 0]),
+    (8, 8, &[2, b'g', 0xff, 0xff, 0xff, 0xff, 1, 0], &[1, 1, 0]),
+    (9, 8, &[], &[1, 0, 0]),
     (10, 4, &[0], &[1]),
+    (11, 6, &[2, b'g', 0, 0, 0x30, 0, 0, 0, 0x30, 0, 1, 0, 2, b'c'], &[1, 1, 0]),
+    (13, 4, &[2, b'g'], &[1, 0, 0]),
+    (14, 4, &[2, b'g', 0, 0, 0, 1, 1, 0], &[1, 1, 0]),
+    (15, 5, &[], &[1]),
+    (16, 4, &[], &[1]),
     (19, 5, &[], &[1, 0, 0, 0, 1, 0, 1, 1, 1, 0]),
     (20, 4, &[], &[1]),
     (23, 4, &[0xff, 0xff, 0xff, 0xff], &[1, 1, 0]),
     (32, 4, &[], &[2, 1, 0, 0]),
     (37, 2, &[], &[1, 0, 0, 0, 1, 0, 0]),
+    (42, 2, &[], &[1]),
     (44, 1, &[], &[2, 1, 1, 0]),
+    (69, 0, &[], &[1]),
     (75, 0, &[], &[1, 0]),
     // Not an array: the tagged fields at the end of ApiVersions, with names that mean nothing.
     (18, 3, &[2, b'a', 2, b'a'], &[100, 0]),
@@ -115,8 +131,9 @@ pub fn ask_about_nothing(address: SocketAddr, count: usize, which: impl Fn(usize
         all(client, 3, &request, |it| it.results.iter().map(|it| it.error_code).collect(), count, unknown);
     }
     if which(5) {
+        // Of transactions, which have none yet.
         let request =
-            FindCoordinatorRequest { coordinator_keys: names(count).collect(), ..FindCoordinatorRequest::default() };
+            FindCoordinatorRequest { key_type: 1, coordinator_keys: names(count).collect(), ..Default::default() };
         let refused = ErrorCode::CoordinatorNotAvailable;
         all(client, 4, &request, |it| it.coordinators.iter().map(|it| it.error_code).collect(), count, refused);
     }
@@ -169,6 +186,32 @@ pub fn ask_about_nothing(address: SocketAddr, count: usize, which: impl Fn(usize
             it.responses.iter().flat_map(|it| &it.partition_responses).map(|it| it.error_code).collect()
         };
         all(client, 11, &request, codes, count, unknown);
+    }
+    if which(12) {
+        let partitions = vec![OffsetCommitRequestPartition::default()];
+        let topic = |name| OffsetCommitRequestTopic { name, partitions: partitions.clone(), ..Default::default() };
+        let topics = names(count).map(topic).collect();
+        let request = OffsetCommitRequest { group_id: "g".to_owned(), topics, ..OffsetCommitRequest::default() };
+        let codes =
+            |it: OffsetCommitResponse| it.topics.iter().flat_map(|it| &it.partitions).map(|it| it.error_code).collect();
+        all(client, 9, &request, codes, count, unknown);
+    }
+    // Nobody has asked for a group's coordinator, so that there is none.
+    let nobody = ErrorCode::NotCoordinator;
+    if which(13) {
+        let group = |group_id| OffsetFetchRequestGroup { group_id, topics: None, ..Default::default() };
+        let request = OffsetFetchRequest { groups: names(count).map(group).collect(), ..Default::default() };
+        all(client, 9, &request, |it| it.groups.iter().map(|it| it.error_code).collect(), count, nobody);
+    }
+    if which(14) {
+        let request = DescribeGroupsRequest { groups: names(count).collect(), ..Default::default() };
+        all(client, 6, &request, |it| it.groups.iter().map(|it| it.error_code).collect(), count, nobody);
+        let request = ConsumerGroupDescribeRequest { group_ids: names(count).collect(), ..Default::default() };
+        all(client, 1, &request, |it| it.groups.iter().map(|it| it.error_code).collect(), count, nobody);
+    }
+    if which(15) {
+        let request = DeleteGroupsRequest { groups_names: names(count).collect(), ..Default::default() };
+        all(client, 2, &request, |it| it.results.iter().map(|it| it.error_code).collect(), count, nobody);
     }
 }
 
