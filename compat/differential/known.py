@@ -63,6 +63,10 @@ KNOWN = [
         ("offset_commit_and_fetch_old", "* v0"),
     ),
     *known(
+        "Whoever commits one partition twice is answered twice, as Kafka 4 does; Kafka 3.9 answers once.",
+        ("offset_commit_and_fetch_old", "commit: one partition twice v1", "Topics[].Partitions"),
+    ),
+    *known(
         "A default is told as one below version 1 too, as the field says; Kafka 3.9 leaves it out.",
         ("describe_configs_old", "*", "*.IsDefault", True, False),
     ),
@@ -133,6 +137,10 @@ KNOWN = [
     *known(
         "A negative size limit is none at all, and the first batch comes all the same.",
         ("fetch_limits", "*limit of -389*"),
+    ),
+    *known(
+        "A group that is made of offsets only goes with the last of them; Kafka shows it as empty until it looks for expired ones, or restarts.",
+        ("offset_delete", "the group after it*", "Groups[].*"),
     ),
     *known(
         "An OffsetFetch with an epoch and without a member is of no member of the group.",

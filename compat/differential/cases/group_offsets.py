@@ -129,6 +129,7 @@ def offset_delete(peer):
     fetch(peer, "what is left", group, 9, None)
     ask("the rest", (name, [1, 2]))
     fetch(peer, "nothing is left", group, 9, None)
+    peer.ask("the group after it", "DescribeGroups", 6, {"Groups": [group]})
 
 
 @case
