@@ -283,10 +283,10 @@ def moves(event):
     return event.what in ("assigned", "revoked", "lost") and event.data["partitions"]
 
 
-def create(address, topics):
+def create(address, topics, **settings):
     """Creates topics and waits until the broker serves all their partitions."""
     admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
-    for future in admin.create_topics([NewTopic(name, count, 1) for name, count in topics.items()]).values():
+    for future in admin.create_topics([NewTopic(name, count, 1, config=settings) for name, count in topics.items()]).values():
         future.result(LIMIT_S)
     served(admin, topics)
 

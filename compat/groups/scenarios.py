@@ -3,6 +3,7 @@
 import os
 from collections import namedtuple
 
+import connect
 import tools
 from group import SETTINGS, Group
 from harness.broker import Broker
@@ -163,6 +164,7 @@ def tools_of_kafka(folder, show):
 
 SCENARIOS = [
     Scenario("tools", True, tools_of_kafka),
+    Scenario("connect", False, connect.share_tasks),
     of_one_client("java", "classic", "cooperative-sticky", fast=True),
     of_one_client("java", "consumer", "uniform", fast=True),
     of_one_client("librdkafka", "classic", "range"),
