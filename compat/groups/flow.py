@@ -7,7 +7,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from harness.checks import require
 
 PER_SECOND = 200
-LIMIT_S = 60
+LIMIT_S = 40
 
 
 class Flow:

@@ -226,14 +226,14 @@ class Group:
         listed = admin.list_consumer_groups().result(LIMIT_S).valid
         same(f"{self.title}: the group is of type {kind}", [kind], [each.type.name.lower() for each in listed if each.group_id == self.name])
 
-    def crash_broker(self):
+    def crash_broker(self, even=True):
         """kill -9, and up again: nobody has to notice but by waiting."""
         before = len(self.history.events)
         self.history.add(None, "broker killed")
         self.broker.kill()
         self.broker.start()
         self.history.add(None, "broker back")
-        self.settles("the broker was killed and is back")
+        self.settles("the broker was killed and is back", even)
         anew = {event.member for event in self.history.events[before:] if moves(event)}
         print(f"       {len(anew)} of {len(self.members)} members were assigned anew", flush=True)
 

@@ -19,10 +19,12 @@ from scenarios import SCENARIOS
 def main():
     arguments = argparse.ArgumentParser(usage=__doc__)
     arguments.add_argument("share", choices=["groups", "groups-fast"])
-    arguments.add_argument("--only", default="")
+    arguments.add_argument("--only", default="", metavar="WORD")
+    arguments.add_argument("--title", help="runs just this one")
     arguments.add_argument("--show", action="store_true")
     chosen = arguments.parse_args()
     run = [each for each in SCENARIOS if chosen.only in each.title and (each.fast or chosen.share == "groups")]
+    run = [each for each in run if chosen.title in (None, each.title)]
     faults.found()
     failed = [each.title for each in run if not passes(each, chosen.show)]
     if failed or not run:
