@@ -39,7 +39,7 @@ pub struct Serving {
 
 struct Status {
     phase: ArcSwap<Phase>,
-    page: Mutex<routes::LastPage>,
+    page: Arc<Mutex<routes::LastPage>>,
 }
 
 impl Http {
@@ -49,7 +49,7 @@ impl Http {
     /// Where a socket cannot be waited on.
     pub fn start(sockets: Vec<std::net::TcpListener>) -> io::Result<Http> {
         let phase = ArcSwap::from_pointee(Phase::Starting("starting"));
-        let status = Arc::new(Status { phase, page: Mutex::default() });
+        let status = Arc::new(Status { phase, page: Arc::default() });
         let stopping = CancellationToken::new();
         let accepting = connection::Accepting::new(routes::router(Arc::clone(&status)), stopping.clone());
         for socket in sockets {

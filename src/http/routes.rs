@@ -47,21 +47,29 @@ fn why_not_ready(phase: &Phase) -> Option<String> {
 }
 
 async fn metrics(State(status): State<Arc<Status>>) -> Response {
-    // Held while a page is made: others get the same one.
-    let mut last = status.page.lock().await;
-    let page = match &*last {
-        Some((made, page)) if made.elapsed() < PAGE_LIFE => page.clone(),
-        _ => {
-            let phase = status.phase.load_full();
-            match tokio::task::spawn_blocking(move || page(&phase)).await {
-                Ok(page) => last.insert((Instant::now(), Bytes::from(page))).1.clone(),
-                Err(error) => {
-                    error!("metrics cannot be shown: {error}");
-                    return StatusCode::INTERNAL_SERVER_ERROR.into_response();
-                }
-            }
+    // Held until a page is made, also where whoever asked for it has left: others get the same one.
+    let mut last = Arc::clone(&status.page).lock_owned().await;
+    if let Some((made, page)) = &*last
+        && made.elapsed() < PAGE_LIFE
+    {
+        return shown(page.clone());
+    }
+    let phase = status.phase.load_full();
+    let made = tokio::task::spawn_blocking(move || {
+        let page = Bytes::from(page(&phase));
+        *last = Some((Instant::now(), page.clone()));
+        page
+    });
+    match made.await {
+        Ok(page) => shown(page),
+        Err(error) => {
+            error!("metrics cannot be shown: {error}");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
         }
-    };
+    }
+}
+
+fn shown(page: Bytes) -> Response {
     ([(CONTENT_TYPE, MEDIA_TYPE)], page).into_response()
 }
 
