@@ -24,16 +24,27 @@ struct Group {
 
 impl Group {
     fn random(random: &mut Random) -> Group {
-        let (members, topics) = (1 + random.below(4), 1 + random.below(3));
-        let is_homogeneous = random.below(4) == 0;
-        let subscribes =
-            (0..members).map(|_| (0..topics).map(|_| is_homogeneous || random.below(3) > 0).collect()).collect();
-        // Some are evenly spread, some all with one member.
-        let skew = 1 + random.below(members);
-        let mut owner = || (random.below(4) > 0).then(|| random.below(skew));
-        let owners =
-            [3, 2, 2].into_iter().take(topics).map(|partitions| (0..partitions).map(|_| owner()).collect()).collect();
-        Group { subscribes, owners }
+        let topics = 1 + random.below(3);
+        let partitions = [3, 3, 2];
+        match random.below(4) {
+            // Topics in a row, with each member between two of them: here only chains help.
+            0 => {
+                let subscribes =
+                    (0..=topics).map(|member| (0..topics).map(|t| t == member || t + 1 == member).collect());
+                let mut owners = |number| (0..partitions[number]).map(|_| Some(number + random.below(2))).collect();
+                Group { subscribes: subscribes.collect(), owners: (0..topics).map(&mut owners).collect() }
+            }
+            kind => {
+                let members = 1 + random.below(4);
+                let mut does = || kind == 1 || random.below(3) > 0;
+                let subscribes = (0..members).map(|_| (0..topics).map(|_| does()).collect()).collect();
+                // Some have their partitions evenly spread, some all with one member.
+                let skew = 1 + random.below(members);
+                let mut owner = || (random.below(4) > 0).then(|| random.below(skew));
+                let owners = (0..topics).map(|number| (0..partitions[number]).map(|_| owner()).collect()).collect();
+                Group { subscribes, owners }
+            }
+        }
     }
 
     fn assign(&self) -> Vec<Vec<Option<usize>>> {
