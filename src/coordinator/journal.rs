@@ -221,18 +221,18 @@ impl Loading {
                 continue;
             }
             let producer = header.is_transactional().then_some(producer);
-            let Some(key) = record.key.map(|key| bytes.slice_ref(key)) else {
+            // Not as parts of what was read, which would stay in memory whole.
+            let Some(key) = record.key.map(Bytes::copy_from_slice) else {
                 self.passed_over += 1;
                 continue;
             };
-            let value = record.value.map(|value| bytes.slice_ref(value));
+            let value = record.value.map(Bytes::copy_from_slice);
             self.apply(producer, &key, value.as_ref());
             let changes = match producer {
                 Some(producer) => self.undecided.entry(producer).or_default(),
                 None => &mut self.changes,
             };
-            // Not as parts of what was read, which would stay in memory whole.
-            changes.push(Bytes::copy_from_slice(&key), value.as_deref().map(Bytes::copy_from_slice));
+            changes.push(key, value);
         }
         Ok(())
     }
