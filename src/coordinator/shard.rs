@@ -300,6 +300,16 @@ impl Shard {
         }
     }
 
+    /// The settings of groups, with what the topic's own allow. A change of these is seen when the groups are loaded anew.
+    fn settings(&self) -> Arc<GroupSettings> {
+        let settings = &self.around.settings;
+        let record_max_bytes = self.journal.batch_max();
+        if record_max_bytes == settings.record_max_bytes {
+            return Arc::clone(settings);
+        }
+        Arc::new(GroupSettings { record_max_bytes, ..GroupSettings::clone(settings) })
+    }
+
     /// Takes a decision into the round, or first appends what the round has where both would be too large together.
     fn take_in(&self, active: &mut Active, round: &mut Round, before: State, out: Out, now: Timestamp) {
         let mut encoded = Encoded::default();
@@ -388,7 +398,7 @@ impl Shard {
     fn fall_back(&self, active: &mut Active, state: State, now: Timestamp, error: ErrorCode) {
         active.refuse_all_but_pending(error);
         let image = self.around.quorum.image();
-        active.machine = GroupMachine::load(Arc::clone(&self.around.settings), state, now, &image);
+        active.machine = GroupMachine::load(self.settings(), state, now, &image);
     }
 
     /// Loads the log, and does what has no caller, until the shard ends.
@@ -539,8 +549,7 @@ impl Shard {
                     info!(partition = %self.journal.partition.name(), groups, "groups loaded in {:.1} s", took.as_secs_f64());
                 }
                 let wall = self.around.env.now();
-                let settings = Arc::clone(&self.around.settings);
-                let machine = GroupMachine::load(settings, state.clone(), wall, &self.around.quorum.image());
+                let machine = GroupMachine::load(self.settings(), state.clone(), wall, &self.around.quorum.image());
                 *self.core.lock() = Core::Active(Box::new(Active {
                     machine,
                     committed: state,
