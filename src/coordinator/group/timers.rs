@@ -51,7 +51,7 @@ pub enum Timer {
 }
 
 /// All deadlines of a coordinator.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Timers {
     at: BTreeMap<Timer, Timestamp>,
     queue: BTreeSet<(Timestamp, Timer)>,

@@ -31,6 +31,7 @@ use felice_protocol::{
     messages::{describe_groups::DescribedGroup, heartbeat::*, join_group::*, leave_group::*, sync_group::*},
 };
 
+pub(super) use self::record::size as classic_group_size;
 use self::{group::InitialDelay, record::tombstone};
 pub use self::{
     group::{ClassicGroup, ClassicState},
@@ -45,6 +46,13 @@ use crate::model::Timestamp;
 #[derive(Debug, Default)]
 pub struct ClassicGroups {
     groups: BTreeMap<Arc<str>, ClassicGroup>,
+}
+
+impl ClassicGroups {
+    /// Puts back a group that was taken, and whose waiting calls were not answered after all.
+    pub(super) fn restore(&mut self, group: ClassicGroup) {
+        self.groups.insert(Arc::clone(&group.id), group);
+    }
 }
 
 /// What the rules of a group need beside the group: when it is, and where records, answers and deadlines go.

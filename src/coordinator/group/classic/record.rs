@@ -42,7 +42,7 @@ pub(super) fn tombstone(group_id: &str) -> GroupRecord {
 }
 
 /// What the batch of a group's record takes at most, in the version that Kafka writes (3) and the next.
-pub(super) fn size(group: &ClassicGroup) -> usize {
+pub(in super::super) fn size(group: &ClassicGroup) -> usize {
     let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
     let names = group.id.len() + length(&group.protocol_type) + length(&group.protocol);
     let leader = group.leader.as_ref().map_or(0, |leader| leader.len());

@@ -17,32 +17,11 @@ use super::{
     super::{Answer, Caller, ConsumerGroup, GroupMachine, Timer, machine::Cx},
     live::{Index, subscribed_regex},
     member::{LEFT, LEFT_FOR_NOW, MemberState, Standing},
+    membership::{Before, SubscriptionChange},
     reconcile::Step,
     records,
     refusal::{self, Refusal},
 };
-
-/// What a call has changed in what a member subscribes to.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct SubscriptionChange {
-    pub names: bool,
-    pub regex: bool,
-    /// The topics of the new regular expression are known.
-    pub resolved: bool,
-}
-
-impl SubscriptionChange {
-    pub fn any(self) -> bool {
-        self.names || self.regex
-    }
-}
-
-/// A member as it was before a call; neither part is there for who is new.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Before {
-    pub value: Option<Arc<ConsumerGroupMemberMetadataValue>>,
-    pub current: Option<Arc<ConsumerGroupCurrentMemberAssignmentValue>>,
-}
 
 impl GroupMachine {
     pub(in super::super) fn consumer_group_heartbeat(
@@ -58,23 +37,6 @@ impl GroupMachine {
         };
         let answer = answer.unwrap_or_else(Refusal::heartbeat);
         cx.out.answer(caller.call, Answer::ConsumerGroupHeartbeat(answer));
-    }
-
-    /// What a refused call has written was never written.
-    pub(super) fn or_undo<T>(
-        &mut self,
-        cx: &mut Cx<'_>,
-        group_id: &str,
-        attempt: impl FnOnce(&mut GroupMachine, &mut Cx<'_>) -> Result<T, Refusal>,
-    ) -> Result<T, Refusal> {
-        let (state, written) = (self.state.clone(), cx.out.records.len());
-        let result = attempt(self, cx);
-        if result.is_err() && cx.out.records.len() > written {
-            self.state = state;
-            cx.out.records.truncate(written);
-            self.soft.consumer.reload(&self.state, group_id);
-        }
-        result
     }
 
     /// A heartbeat of who joins or stays.
@@ -98,147 +60,22 @@ impl GroupMachine {
             Some(instance_id) => self.static_member(cx, group_id, &member_id, instance_id, request, joins)?,
         };
 
-        let value = said_by(request, caller, before.value.as_deref());
-        let change = self.write_member(cx, group_id, &member_id, before.value.as_deref(), value)?;
+        let change = match before.value.as_deref() {
+            Some(value) if says_nothing_new(request, caller, value) => {
+                self.maybe_match_regexes(cx, group_id);
+                SubscriptionChange::default()
+            }
+            value => self.write_member(cx, group_id, &member_id, value, said_by(request, caller, value))?,
+        };
         let bumps = change.names || change.resolved;
         self.refresh_group_epoch(cx, group_id, bumps);
-        self.refresh_target(cx, group_id)?;
+        self.refresh_target(cx, group_id, before.value.is_none())?;
         self.reconcile(cx, group_id, &member_id, change.any(), request.topic_partitions.as_deref())?;
         if before.value.as_ref().is_some_and(|value| value.classic_member_metadata.is_some()) {
             self.cancel_classic_timers(group_id, &member_id);
         }
         self.renew_consumer_session(cx, group_id, &member_id);
         Ok(self.heartbeat_answer(cx, group_id, &member_id, request, &before))
-    }
-
-    pub(super) fn check_consumer_group_size(&self, group_id: &str, member_id: &str) -> Result<(), Refusal> {
-        let Some(group) = self.state.consumer.get(group_id) else { return Ok(()) };
-        let max = self.settings.consumer_max_size;
-        if group.members.size() >= max && (member_id.is_empty() || !group.members.contains_key(member_id)) {
-            let message = format!("The consumer group has reached its maximum capacity of {max} members.");
-            return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
-        }
-        Ok(())
-    }
-
-    fn dynamic_member(
-        &self,
-        group_id: &str,
-        member_id: &str,
-        request: &ConsumerGroupHeartbeatRequest,
-        joins: bool,
-    ) -> Result<Before, Refusal> {
-        match self.state.consumer.get(group_id).filter(|group| group.members.contains_key(member_id)) {
-            Some(group) => {
-                check_epoch(group, member_id, request)?;
-                Ok(Before::of(group, member_id))
-            }
-            None if joins => Ok(Before::default()),
-            None => Err(Refusal::unknown_member(group_id, member_id)),
-        }
-    }
-
-    /// A static member that joins takes the place of the one that had its instance id and has left for now.
-    fn static_member(
-        &mut self,
-        cx: &mut Cx<'_>,
-        group_id: &str,
-        member_id: &Arc<str>,
-        instance_id: &str,
-        request: &ConsumerGroupHeartbeatRequest,
-        joins: bool,
-    ) -> Result<Before, Refusal> {
-        let owner = self.instance_owner(group_id, instance_id);
-        let Some((owner, group)) = owner.zip(self.state.consumer.get(group_id)) else {
-            return if joins { Ok(Before::default()) } else { Err(Refusal::unknown_instance(instance_id)) };
-        };
-        if joins {
-            // A member of the classic protocol never leaves for now: its place is free for who comes with the new protocol.
-            if !group.is_classic(&owner) && group.member_epoch(&owner) != LEFT_FOR_NOW {
-                return Err(Refusal::new(
-                    ErrorCode::UnreleasedInstanceId,
-                    format!(
-                        "Static member {member_id} with instance id {instance_id} cannot join the group because the \
-                         instance id is owned by {owner} member."
-                    ),
-                ));
-            }
-            return Ok(self.replace_static_member(cx, group_id, &owner, member_id));
-        }
-        if owner != *member_id {
-            return Err(Refusal::fenced_instance(instance_id, member_id, &owner));
-        }
-        check_epoch(group, member_id, request)?;
-        Ok(Before::of(group, member_id))
-    }
-
-    pub(super) fn instance_owner(&self, group_id: &str, instance_id: &str) -> Option<Arc<str>> {
-        self.soft.consumer.index(group_id)?.instances.get(instance_id).cloned()
-    }
-
-    /// Gives all that a static member had to the one that comes in its place.
-    pub(super) fn replace_static_member(
-        &mut self,
-        cx: &mut Cx<'_>,
-        group_id: &str,
-        owner: &Arc<str>,
-        member_id: &Arc<str>,
-    ) -> Before {
-        let Some(group) = self.state.consumer.get(group_id) else { return Before::default() };
-        let Some(value) = group.members.get(owner).cloned() else { return Before::default() };
-        let target = group.target(owner).to_vec();
-        let standing = Standing { epoch: 0, previous_epoch: 0, ..group.standing(owner) };
-        self.write_member_gone(cx, group_id, owner);
-        self.write(cx, records::member(group_id, member_id, Some((*value).clone())));
-        self.write(cx, records::target(group_id, member_id, target));
-        self.write(cx, records::current(group_id, member_id, Some(standing.value())));
-        self.cancel_consumer_timers(group_id, owner);
-        self.state.consumer.get(group_id).map_or_else(Before::default, |group| Before::of(group, member_id))
-    }
-
-    pub(super) fn write_member_gone(&mut self, cx: &mut Cx<'_>, group_id: &str, member_id: &str) {
-        self.write(cx, records::current(group_id, member_id, None));
-        self.write(cx, records::no_target(group_id, member_id));
-        self.write(cx, records::member(group_id, member_id, None));
-    }
-
-    /// Records what a member says, where that is new.
-    pub(super) fn write_member(
-        &mut self,
-        cx: &mut Cx<'_>,
-        group_id: &str,
-        member_id: &str,
-        before: Option<&ConsumerGroupMemberMetadataValue>,
-        value: ConsumerGroupMemberMetadataValue,
-    ) -> Result<SubscriptionChange, Refusal> {
-        if before == Some(&value) {
-            self.maybe_match_regexes(cx, group_id);
-            return Ok(SubscriptionChange::default());
-        }
-        let names_before = before.map_or(&[][..], |before| &before.subscribed_topic_names);
-        let mut change =
-            SubscriptionChange { names: names_before != value.subscribed_topic_names, ..SubscriptionChange::default() };
-        let regex_before = before.and_then(subscribed_regex);
-        let regex = subscribed_regex(&value);
-        change.regex = regex != regex_before;
-        if change.regex {
-            let index = self.soft.consumer.index(group_id);
-            let is_known = |regex: &str| index.is_some_and(|index| index.regexes.contains_key(regex));
-            change.resolved = match regex {
-                None => true,
-                Some(regex) if is_known(regex) => {
-                    self.state.consumer.get(group_id).is_some_and(|group| group.regexes.contains_key(regex))
-                }
-                Some(regex) => super::regex::check(regex).map(|()| false)?,
-            };
-        }
-        let regex_before = regex_before.filter(|_| change.regex).map(str::to_owned);
-        self.write(cx, records::member(group_id, member_id, Some(value)));
-        if let Some(regex) = regex_before {
-            self.drop_unused_regex(cx, group_id, &regex);
-        }
-        self.maybe_match_regexes(cx, group_id);
-        Ok(change)
     }
 
     /// Raises the group's epoch where that is asked for, or where its topics are not what its epoch is for.
@@ -335,37 +172,25 @@ impl GroupMachine {
     }
 }
 
-impl Before {
-    pub fn of(group: &ConsumerGroup, member_id: &str) -> Before {
-        Before { value: group.members.get(member_id).cloned(), current: group.currents.get(member_id).cloned() }
-    }
-}
-
-/// A member may come with its present epoch, with 0 to join anew, or with the epoch before, where the answer that told of the
-/// present one was lost: then it has no more than it was given.
-fn check_epoch(group: &ConsumerGroup, member_id: &str, request: &ConsumerGroupHeartbeatRequest) -> Result<(), Refusal> {
-    let (received, epoch) = (request.member_epoch, group.member_epoch(member_id));
-    if received == 0 || received == epoch {
-        return Ok(());
-    }
-    if received < epoch {
-        let standing = group.standing(member_id);
-        let has_no_more = request.topic_partitions.as_ref().is_some_and(|owned| {
-            owned.iter().all(|topic| {
-                let assigned = standing.assigned.get(&topic.topic_id);
-                assigned.is_some_and(|has| topic.partitions.iter().all(|partition| has.contains_key(partition)))
-            })
-        });
-        if received == standing.previous_epoch && has_no_more {
-            return Ok(());
-        }
-    }
-    let which = if received > epoch { "greater" } else { "smaller" };
-    let message = format!(
-        "The consumer group member has a {which} member epoch ({received}) than the one known by the group coordinator \
-         ({epoch}). The member must abandon all its partitions and rejoin."
-    );
-    Err(Refusal::new(ErrorCode::FencedMemberEpoch, message))
+/// Whether all that a member says is what it has said before.
+fn says_nothing_new(
+    request: &ConsumerGroupHeartbeatRequest,
+    caller: &Caller,
+    before: &ConsumerGroupMemberMetadataValue,
+) -> bool {
+    let is_old = |said: &Option<String>, before: &Option<String>| said.is_none() || said == before;
+    let has_names = |names: &Vec<String>| {
+        names.iter().collect::<BTreeSet<_>>().into_iter().eq(before.subscribed_topic_names.iter())
+    };
+    is_old(&request.instance_id, &before.instance_id)
+        && is_old(&request.rack_id, &before.rack_id)
+        && is_old(&request.server_assignor, &before.server_assignor)
+        && is_old(&request.subscribed_topic_regex, &before.subscribed_topic_regex)
+        && (request.rebalance_timeout_ms == -1 || request.rebalance_timeout_ms == before.rebalance_timeout_ms)
+        && request.subscribed_topic_names.as_ref().is_none_or(has_names)
+        && *before.client_id == *caller.client_id
+        && *before.client_host == *caller.client_host
+        && before.classic_member_metadata.is_none()
 }
 
 /// What a member has said, with what it said before where it does not say it again.

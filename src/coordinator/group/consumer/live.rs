@@ -1,13 +1,20 @@
 //! What is counted and looked up of consumer groups, so that a heartbeat that changes nothing looks at nothing else.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use felice_protocol::{
     Uuid,
     coordinator::{GroupRecord, consumer_group::*},
 };
 
-use super::super::{ConsumerGroup, State};
+use super::{
+    super::{ConsumerGroup, State},
+    attempt::Taken,
+};
+use crate::{metadata::Image, model::Timestamp};
 
 /// How many subscribe to a topic: members by its name, regular expressions that match it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -44,12 +51,25 @@ pub(super) struct Live {
     pub stale: bool,
     /// There are topics that its regular expressions were not matched against.
     pub new_topics: bool,
+    pub matching: Matching,
+    /// A target assignment for all members did not fit a batch: it is not tried again before, and nobody else may come in.
+    pub full_until: Option<Timestamp>,
+}
+
+/// Where the matching of a group's regular expressions stands, which goes step by step.
+#[derive(Debug, Default)]
+pub(super) struct Matching {
+    pub to_do: BTreeSet<Arc<str>>,
+    /// One has matched other topics than before.
+    pub found_others: bool,
+    /// One has matched more topics than fit a record: it is not tried again before.
+    pub not_before: Option<Timestamp>,
 }
 
 impl Default for Live {
     /// Of a group that has just been made, or loaded, nothing is sure.
     fn default() -> Self {
-        Live { index: Index::default(), stale: true, new_topics: true }
+        Live { index: Index::default(), stale: true, new_topics: true, matching: Matching::default(), full_until: None }
     }
 }
 
@@ -219,7 +239,9 @@ pub struct ConsumerGroups {
     /// Of the topics that groups subscribe to, as they were last looked at; `None` where there is no such topic.
     pub(super) topic_hashes: BTreeMap<Arc<str>, Option<i64>>,
     /// What the cluster was like when its topics were last looked at.
-    pub(super) image: crate::metadata::Image,
+    pub(super) image: Image,
+    /// Within a call only.
+    pub(super) taken: Option<Box<Taken>>,
 }
 
 impl ConsumerGroups {
@@ -248,8 +270,8 @@ impl ConsumerGroups {
     pub(super) fn reload(&mut self, state: &State, group_id: &str) {
         match state.consumer.get(group_id) {
             Some(group) => {
-                let live = Live { index: Index::of(group), ..Live::default() };
-                self.groups.insert(group_id.into(), live);
+                let live = self.groups.entry(group_id.into()).or_default();
+                (live.index, live.stale, live.new_topics) = (Index::of(group), true, true);
             }
             None => drop(self.groups.remove(group_id)),
         }

@@ -11,12 +11,14 @@
 //! All of it is records; what is counted of them is an [`Index`](live::Index) that each record updates, so that a heartbeat
 //! that changes nothing costs a few look-ups and writes nothing.
 
+mod attempt;
 mod commit;
 mod describe;
 mod heartbeat;
 mod leave;
 mod live;
 mod member;
+mod membership;
 mod migration;
 mod reconcile;
 mod records;

@@ -4,20 +4,24 @@
 //! Kafka uses RE2/J and this the `regex` crate. Both run in linear time and share the syntax that people use; `\Q...\E` is
 //! translated, lookaround and backreferences are in neither.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use felice_protocol::{coordinator::consumer_group::ConsumerGroupRegularExpressionValue, error::ErrorCode};
 use regex::bytes::{Regex, RegexBuilder};
+use tracing::warn;
 
 use super::{
     super::{GroupMachine, Timer, machine::Cx},
+    attempt::size_of,
     records,
     refusal::Refusal,
 };
-use crate::metadata::Image;
+use crate::{metadata::Image, model::Timestamp};
 
 /// Between two matchings at least.
 const MATCH_INTERVAL_MIN_MS: i64 = 10_000;
+/// Names to which patterns are held in one step, about: it shall not keep others waiting.
+const NAMES_PER_STEP: usize = 100_000;
 /// A pattern may not be larger, in bytes...
 const PATTERN_BYTES_MAX: usize = 32_767;
 /// ...nor may it be when it is compiled.
@@ -117,35 +121,69 @@ impl GroupMachine {
         let is_wanted = live.new_topics
             || live.index.regexes.len() != group.regexes.size()
             || since(i64::from(self.settings.regex_refresh_interval_ms));
+        let may = since(MATCH_INTERVAL_MIN_MS) && live.matching.not_before.is_none_or(|at| cx.now >= at);
         let timer = Timer::ConsumerRegex { group: group_id.into() };
-        if is_wanted && since(MATCH_INTERVAL_MIN_MS) && self.soft.timers.deadline(&timer).is_none() {
-            self.soft.timers.set(timer, cx.now);
+        if !is_wanted || !may || self.soft.timers.deadline(&timer).is_some() {
+            return;
         }
+        if let Some(live) = self.soft.consumer.groups.get_mut(group_id) {
+            live.new_topics = false;
+            live.matching.to_do = live.index.regexes.keys().cloned().collect();
+        }
+        self.soft.timers.set(timer, cx.now);
     }
 
-    /// Matches all regular expressions of a group. Where there are other topics than before, the group's epoch is raised.
+    /// Matches regular expressions of a group, a few at a time. When all are done and there are other topics than before, the
+    /// group's epoch is raised.
     pub(in super::super) fn consumer_regex_is_due(&mut self, cx: &mut Cx<'_>, group: &Arc<str>) {
+        let (mut names, mut bytes) = (0, 0);
+        while names < NAMES_PER_STEP && bytes < self.settings.record_max_bytes / 2 {
+            let Some(regex) = self.next_to_match(group) else { return self.end_matching(cx, group) };
+            names += cx.image.topic_count().max(1);
+            let matched = matched(&regex, cx);
+            let before = self.state.consumer.get(group).and_then(|group| group.regexes.get(&regex));
+            let is_same = before.map_or(matched.topics.is_empty(), |before| before.topics == matched.topics);
+            let record = records::regex(group, &regex, Some(matched));
+            let size = size_of(&record);
+            let fits = size <= self.settings.record_max_bytes / 2;
+            if let Some(live) = self.soft.consumer.groups.get_mut(group) {
+                live.matching.found_others |= fits && !is_same;
+                if !fits {
+                    live.matching.not_before = Some(Timestamp(cx.now.0.saturating_add(MATCH_INTERVAL_MIN_MS)));
+                }
+            }
+            if fits {
+                bytes += size;
+                self.write(cx, record);
+            } else {
+                warn!(group = &**group, ?regex, "more topics match than fit a record: none of them is subscribed to");
+            }
+        }
+        self.soft.timers.set(Timer::ConsumerRegex { group: Arc::clone(group) }, cx.now);
+    }
+
+    /// The next one that is to be matched and that somebody still subscribes by.
+    fn next_to_match(&mut self, group: &str) -> Option<Arc<str>> {
+        let live = self.soft.consumer.groups.get_mut(group)?;
+        std::iter::from_fn(|| live.matching.to_do.pop_first()).find(|regex| live.index.regexes.contains_key(regex))
+    }
+
+    fn end_matching(&mut self, cx: &mut Cx<'_>, group: &str) {
         let Some(live) = self.soft.consumer.groups.get_mut(group) else { return };
-        live.new_topics = false;
-        let matched: BTreeMap<Arc<str>, Vec<String>> =
-            live.index.regexes.keys().map(|regex| (Arc::clone(regex), matches(regex, cx.image))).collect();
-        let before = self.state.consumer.get(group).map(|group| group.regexes.clone()).unwrap_or_default();
-        let mut changes = false;
-        for (regex, topics) in matched {
-            changes |= before.get(&regex).map_or(&[][..], |before| &before.topics) != topics;
-            let value = ConsumerGroupRegularExpressionValue {
-                topics,
-                // There is no such offset here. Kafka matches again where it finds an older one than its own.
-                version: 0,
-                timestamp: cx.now.0,
-                ..ConsumerGroupRegularExpressionValue::default()
-            };
-            self.write(cx, records::regex(group, &regex, Some(value)));
-        }
-        if let Some(live) = self.soft.consumer.groups.get_mut(group) {
-            live.stale = true;
-        }
-        self.refresh_group_epoch(cx, group, changes);
+        live.stale = true;
+        let found_others = std::mem::take(&mut live.matching.found_others);
+        self.refresh_group_epoch(cx, group, found_others);
+    }
+}
+
+/// What a regular expression matches now.
+fn matched(regex: &str, cx: &Cx<'_>) -> ConsumerGroupRegularExpressionValue {
+    ConsumerGroupRegularExpressionValue {
+        topics: matches(regex, cx.image),
+        // There is no such offset here. Kafka matches again where it finds an older one than its own.
+        version: 0,
+        timestamp: cx.now.0,
+        ..ConsumerGroupRegularExpressionValue::default()
     }
 }
 

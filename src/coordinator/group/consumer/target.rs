@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use felice_protocol::{coordinator::consumer_group::ConsumerGroupMemberMetadataValue, error::ErrorCode};
+use felice_protocol::{
+    coordinator::{GroupRecord, consumer_group::ConsumerGroupMemberMetadataValue},
+    error::ErrorCode,
+};
 
 use super::{
     super::{
@@ -10,17 +13,23 @@ use super::{
         assignor::{Assignor, GroupSpec, MemberSpec},
         machine::Cx,
     },
+    attempt::size_of,
     heartbeat::subscribed_topic_ids,
     live::subscribed_regex,
     records,
     refusal::Refusal,
 };
-use crate::model::TopicId;
+use crate::model::{Timestamp, TopicId};
+
+/// Between two attempts at a target assignment that does not fit a batch, at least.
+const RETRY_MS: i64 = 1_000;
 
 impl GroupMachine {
     /// Makes a new target assignment where the group's epoch is beyond that of the last one, which is not younger than
     /// `group.consumer.assignment.interval.ms`.
-    pub(super) fn refresh_target(&mut self, cx: &mut Cx<'_>, group_id: &str) -> Result<(), Refusal> {
+    ///
+    /// Where it does not fit a batch, whoever comes in with this call does not; those that are in go on with what they have.
+    pub(super) fn refresh_target(&mut self, cx: &mut Cx<'_>, group_id: &str, joins: bool) -> Result<(), Refusal> {
         let Some(group) = self.state.consumer.get(group_id) else { return Ok(()) };
         if group.assignment_epoch() >= group.epoch() {
             return Ok(());
@@ -30,19 +39,37 @@ impl GroupMachine {
         if last_at != 0 && interval_ms != 0 && cx.now.0 < last_at.saturating_add(interval_ms) {
             return Ok(());
         }
-        self.write_target(cx, group_id)
+        let full_until = self.soft.consumer.groups.get(group_id).and_then(|live| live.full_until);
+        if full_until.is_some_and(|until| cx.now < until) {
+            return Ok(());
+        }
+        let target = self.new_target(cx, group_id)?;
+        // There is to be room for what the member comes to by it.
+        let size: usize = cx.out.records.iter().chain(&target).map(size_of).sum();
+        let fits = size <= self.settings.record_max_bytes / 4 * 3;
+        if let Some(live) = self.soft.consumer.groups.get_mut(group_id) {
+            live.full_until = (!fits).then(|| Timestamp(cx.now.0.saturating_add(RETRY_MS.max(interval_ms))));
+        }
+        if fits {
+            target.into_iter().for_each(|record| self.write(cx, record));
+        } else if joins {
+            return Err(Refusal { error: ErrorCode::UnknownServerError, message: None });
+        }
+        Ok(())
     }
 
-    fn write_target(&mut self, cx: &mut Cx<'_>, group_id: &str) -> Result<(), Refusal> {
-        let Some(group) = self.state.consumer.get(group_id).cloned() else { return Ok(()) };
-        let mut subscriptions: BTreeMap<(&[String], Option<&str>), Arc<[TopicId]>> = BTreeMap::new();
+    /// The records of a new target assignment.
+    fn new_target(&self, cx: &Cx<'_>, group_id: &str) -> Result<Vec<GroupRecord>, Refusal> {
+        let Some(group) = self.state.consumer.get(group_id) else { return Ok(Vec::new()) };
+        let mut records = Vec::new();
+        let mut subscriptions: BTreeMap<Said<'_>, Arc<[TopicId]>> = BTreeMap::new();
         let mut spec = GroupSpec::default();
         for (member_id, member) in &group.members {
             let said = said(member);
             let subscribed = match subscriptions.get(&said) {
                 Some(subscribed) => Arc::clone(subscribed),
                 None => {
-                    let ids = subscribed_topic_ids(&group, member, cx);
+                    let ids = subscribed_topic_ids(group, member, cx);
                     let subscribed: Arc<[TopicId]> = ids.into_iter().map(TopicId).collect();
                     subscriptions.insert(said, Arc::clone(&subscribed));
                     subscribed
@@ -68,16 +95,15 @@ impl GroupMachine {
         })?;
         for (member, target) in spec.members.iter().zip(assigned.members) {
             match target {
-                Some(target) => self.write(cx, records::target(group_id, member.member_id, target)),
+                Some(target) => records.push(records::target(group_id, member.member_id, target)),
                 None if !group.targets.contains_key(member.member_id) => {
-                    self.write(cx, records::target(group_id, member.member_id, Vec::new()));
+                    records.push(records::target(group_id, member.member_id, Vec::new()));
                 }
                 None => {}
             }
         }
-        let now = cx.now.0;
-        self.write(cx, records::target_epoch(group_id, group.epoch(), now));
-        Ok(())
+        records.push(records::target_epoch(group_id, group.epoch(), cx.now.0));
+        Ok(records)
     }
 
     /// The one that most members ask for; the broker's first where nobody asks. Of two, the one that the broker names first.
@@ -95,7 +121,10 @@ impl GroupMachine {
     }
 }
 
+/// Names and a regular expression.
+type Said<'a> = (&'a [String], Option<&'a str>);
+
 /// Members that say the same subscribe to the same topics.
-fn said(member: &ConsumerGroupMemberMetadataValue) -> (&[String], Option<&str>) {
+fn said(member: &ConsumerGroupMemberMetadataValue) -> Said<'_> {
     (&member.subscribed_topic_names, subscribed_regex(member))
 }

@@ -66,7 +66,7 @@ impl ConsumerGroups {
 
     /// Looks at all topics that are subscribed to, and marks the groups to which something has happened.
     pub(super) fn look_at_topics(&mut self, image: &Image) {
-        let ConsumerGroups { groups, topic_hashes, image: before } = self;
+        let ConsumerGroups { groups, topic_hashes, image: before, .. } = self;
         let subscribed: BTreeSet<&Arc<str>> = groups.values().flat_map(|live| live.index.topics.keys()).collect();
         topic_hashes.retain(|name, _| subscribed.contains(name));
         let mut changed = Vec::new();

@@ -19,8 +19,8 @@ use super::{
             Answer, Caller, ConsumerGroup, GroupMachine, MigrationPolicy, Timer, command::refused_join, machine::Cx,
         },
         after,
-        heartbeat::Before,
         member::MemberState,
+        membership::Before,
         refusal::Refusal,
     },
     CONSUMER, assignment, by_topic_id, subscription,
@@ -79,7 +79,7 @@ impl GroupMachine {
         let is_assigned =
             self.state.consumer.get(group_id).is_none_or(|group| group.assignment_epoch() >= group.epoch());
         if !downgrades {
-            self.refresh_target(cx, group_id)?;
+            self.refresh_target(cx, group_id, before.value.is_none())?;
         }
         if !downgrades || is_assigned {
             self.reconcile(cx, group_id, &member_id, change.any(), Some(&owned))?;
@@ -91,9 +91,7 @@ impl GroupMachine {
             protocol_name: Some(preferred.name.clone()),
             ..JoinGroupResponse::default()
         };
-        if downgrades {
-            self.downgrade(cx, group_id, &[], !is_assigned);
-        } else {
+        if !downgrades || !self.downgrade(cx, group_id, &[], !is_assigned) {
             let (group, member): (Arc<str>, Arc<str>) = (group_id.into(), member_id);
             self.soft.timers.cancel(&Timer::ConsumerJoin { group: Arc::clone(&group), member: Arc::clone(&member) });
             self.renew_session_for(cx, group_id, &member, request.session_timeout_ms);
@@ -257,11 +255,15 @@ impl GroupMachine {
         }
         leaving.sort_unstable();
         leaving.dedup();
-        self.remove_consumer_members(cx, &request.group_id, &leaving);
-        cx.out.answer(
-            caller.call,
-            Answer::LeaveGroup(LeaveGroupResponse { members: answers, ..LeaveGroupResponse::default() }),
-        );
+        let removed = self.or_undo(cx, &request.group_id, |machine, cx| {
+            machine.remove_consumer_members(cx, &request.group_id, &leaving);
+            Ok(())
+        });
+        let answer = match removed {
+            Ok(()) => LeaveGroupResponse { members: answers, ..LeaveGroupResponse::default() },
+            Err(refusal) => LeaveGroupResponse { error_code: refusal.error.code(), ..LeaveGroupResponse::default() },
+        };
+        cx.out.answer(caller.call, Answer::LeaveGroup(answer));
     }
 
     /// An operator may name a member by its instance id alone.

@@ -13,11 +13,14 @@ use felice_protocol::{
 use super::{
     super::super::{
         CallId, Caller, ConsumerGroup, GroupMachine,
-        classic::{ClassicGroup, ClassicMember},
+        classic::{ClassicGroup, ClassicMember, classic_group_size},
         machine::Cx,
     },
     CONSUMER, assignment,
 };
+
+/// What each of the three records that say that a member is gone takes besides ids, rounded up.
+const TOMBSTONE_SIZE: usize = 96;
 
 impl GroupMachine {
     /// Whether the group has become a classic one, because without these members it speaks the classic protocol only. Members
@@ -36,17 +39,16 @@ impl GroupMachine {
         if !all_classic || stay == 0 || !self.may_downgrade_to(stay) {
             return false;
         }
-        self.downgrade(cx, group_id, leaving, true);
-        true
+        self.downgrade(cx, group_id, leaving, true)
     }
 
     pub(super) fn may_downgrade_to(&self, members: usize) -> bool {
         self.settings.migration.downgrades() && members <= self.settings.classic_max_size
     }
 
-    /// Makes it a classic group of all members but these.
-    pub(super) fn downgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, leaving: &[Arc<str>], rebalance: bool) {
-        let Some(group) = self.state.consumer.get(group_id).cloned() else { return };
+    /// Makes it a classic group of all members but these; false where that would not fit a record.
+    pub(super) fn downgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, leaving: &[Arc<str>], rebalance: bool) -> bool {
+        let Some(group) = self.state.consumer.get(group_id).cloned() else { return false };
         let stay = group.members.iter().filter(|(member_id, _)| !leaving.contains(member_id));
         let members: Vec<ClassicMember> = stay.filter_map(|(id, value)| classic_member(id, value)).collect();
         let make = |members| ClassicGroup::stable(group_id.into(), group.epoch(), CONSUMER, members, cx.now);
@@ -59,8 +61,14 @@ impl GroupMachine {
             member
         };
         let classic = make(members.into_iter().map(with_assignment).collect());
+        let tombstones = |member_id: &Arc<str>| 3 * (TOMBSTONE_SIZE + group_id.len() + member_id.len());
+        let tombstones: usize = group.members.keys().map(tombstones).sum();
+        if classic_group_size(&classic).saturating_add(tombstones) > self.settings.record_max_bytes {
+            return false;
+        }
         self.delete_consumer(cx, group_id);
         self.begin_classic(cx, classic, rebalance);
+        true
     }
 }
 

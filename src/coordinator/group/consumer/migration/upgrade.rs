@@ -28,7 +28,6 @@ use super::{
         member::{MemberState, Partitions, Standing},
         records,
         refusal::Refusal,
-        regex,
     },
     by_topic_id, subscription,
 };
@@ -61,20 +60,12 @@ impl GroupMachine {
             return not_found(format!("Group {group_id} is not a consumer group."));
         }
         if classic.state() == ClassicState::Empty {
-            self.take_classic(cx, group_id);
+            self.take_classic_for_now(cx, group_id);
             return Ok(());
         }
-        // From here on nothing is refused that is not refused now: who waits for the classic group is told that it is gone.
         let members = self.check_upgrade(classic, cx.image)?;
-        if let Some(pattern) = request.subscribed_topic_regex.as_deref().filter(|pattern| !pattern.is_empty()) {
-            regex::check(pattern)?;
-        }
-        let max = self.settings.consumer_max_size;
-        if members.len() >= max && !members.iter().any(|member| *member.id == *request.member_id) {
-            let message = format!("The consumer group has reached its maximum capacity of {max} members.");
-            return Err(Refusal::new(ErrorCode::GroupMaxSizeReached, message));
-        }
-        self.upgrade(cx, group_id, classic.generation(), members);
+        let generation = classic.generation();
+        self.upgrade(cx, group_id, generation, members);
         Ok(())
     }
 
@@ -116,7 +107,7 @@ impl GroupMachine {
     }
 
     fn upgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, generation: i32, members: Vec<Converted>) {
-        self.take_classic(cx, group_id);
+        self.take_classic_for_now(cx, group_id);
         for member in &members {
             self.write(cx, records::member(group_id, &member.id, Some(member.value.clone())));
         }

@@ -286,3 +286,54 @@ fn many_members_come_to_rest_with_a_share_each() {
     settle(&mut bench, &mut refs);
     assert!(members.iter().all(|member| member.count() == 3));
 }
+
+#[test]
+fn what_does_not_fit_the_log_is_refused_and_others_go_on() {
+    let mut bench = Bench::with(GroupSettings { record_max_bytes: 4_000, ..GroupSettings::default() });
+    bench.topic("t", 6);
+    let (mut a, mut b) = (Member::new("a", &["t"]), Member::new("b", &["t"]));
+    a.join(&mut bench);
+    b.join(&mut bench);
+    // It has to give something up: its time runs whatever another does.
+    bench.pass(1_000);
+    b.beat(&mut bench);
+    let told = bench.heartbeat(a.short(true));
+    let names: Vec<String> = (0..200).map(|n| format!("a-topic-with-some-name-{n}")).collect();
+    let large = Member { names: Some(names), ..b.clone() };
+    assert_eq!(large.error(&mut bench, large.full()), ErrorCode::UnknownServerError);
+    assert_eq!(bench.machine.state().consumer["g"].members["b"].subscribed_topic_names, ["t"]);
+    a.take(&told);
+    settle(&mut bench, &mut [&mut a, &mut b]);
+    assert_eq!([a.count(), b.count()], [3, 3]);
+}
+
+#[test]
+fn a_group_whose_assignment_does_not_fit_the_log_takes_nobody_else() {
+    let mut bench = Bench::with(GroupSettings { record_max_bytes: 4_000, ..GroupSettings::default() });
+    bench.topic("t", 100);
+    let mut members: Vec<Member> = (0..60).map(|n| Member::new(&format!("member-{n:04}"), &["t"])).collect();
+    let mut refused = Vec::new();
+    for (index, member) in members.iter_mut().enumerate() {
+        let answer = bench.heartbeat(member.full());
+        bench.pass(100);
+        match ErrorCode::from(answer.error_code) {
+            ErrorCode::None => member.take(&answer),
+            error => refused.push((index, error)),
+        }
+    }
+    let refused_first = refused.first().unwrap().0;
+    assert!((10..50).contains(&refused_first), "{refused:?}");
+    assert!(refused.iter().any(|(_, error)| *error == ErrorCode::GroupMaxSizeReached), "{refused:?}");
+    // Those that are in go on, and when enough have left the others have their shares.
+    members.truncate(refused_first);
+    for member in &mut members {
+        member.beat(&mut bench);
+    }
+    while members.len() > 8 {
+        members.pop().unwrap().leave(&mut bench);
+    }
+    bench.pass(2_000);
+    settle(&mut bench, &mut members.iter_mut().collect::<Vec<_>>());
+    assert_eq!(members.iter().map(Member::count).sum::<usize>(), 100);
+    Member::new("another", &["t"]).join(&mut bench);
+}

@@ -67,7 +67,7 @@ impl Classic {
     }
 
     /// Joins as long as it takes to have a member id; the call that waits, if it does.
-    fn begin_join(&mut self, bench: &mut Bench) -> Result<CallId, JoinGroupResponse> {
+    fn begin_join(&mut self, bench: &mut Bench) -> Result<CallId, Box<JoinGroupResponse>> {
         loop {
             let (call, answer) = bench.call(9, Command::JoinGroup(self.request()));
             match answer {
@@ -75,7 +75,7 @@ impl Classic {
                 Some(Answer::JoinGroup(answer)) if answer.error_code == ErrorCode::MemberIdRequired.code() => {
                     self.id = answer.member_id;
                 }
-                Some(Answer::JoinGroup(answer)) => return Err(answer),
+                Some(Answer::JoinGroup(answer)) => return Err(Box::new(answer)),
                 other => panic!("{other:?}"),
             }
         }
@@ -488,4 +488,22 @@ fn where_groups_may_not_change_their_kind_they_are_strangers() {
     c.leave(&mut bench);
     settle_mixed(&mut bench, &mut [&mut a, &mut b], &mut []);
     assert_eq!(bench.state_name(), "Assigning");
+}
+
+#[test]
+fn a_group_that_would_not_fit_the_log_when_it_went_over_stays_as_it_is() {
+    let mut bench = Bench::with(GroupSettings { record_max_bytes: 4_000, ..GroupSettings::default() });
+    bench.topic("t", 6);
+    let (a, _) = two_in_a_classic_group(&mut bench);
+    let mut joining = Classic::new(&["t"]);
+    let waits = joining.begin_join(&mut bench).unwrap();
+    let (deadline, answers) = (bench.machine.next_deadline(), bench.answers.len());
+    let names: Vec<String> = (0..200).map(|n| format!("a-topic-with-some-name-{n}")).collect();
+    let c = Member::new("c", &names.iter().map(String::as_str).collect::<Vec<_>>());
+    assert_eq!(c.error(&mut bench, c.full()), ErrorCode::UnknownServerError);
+    assert!(bench.machine.state().consumer.is_empty() && bench.machine.soft.consumer.groups.is_empty());
+    assert_eq!((bench.machine.next_deadline(), bench.answers.len()), (deadline, answers));
+    // Who has waited still does, and the group goes on.
+    assert_eq!(bench.answer(waits), None);
+    assert_eq!(a.heartbeat(&mut bench), ErrorCode::RebalanceInProgress);
 }

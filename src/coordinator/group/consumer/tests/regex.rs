@@ -85,3 +85,23 @@ fn names_and_an_expression_add_up() {
     settle(&mut bench, &mut [&mut a]);
     assert_eq!(a.count(), 2);
 }
+
+#[test]
+fn many_expressions_are_matched_bit_by_bit_and_one_that_matches_too_much_not_at_all() {
+    let mut settings = GroupSettings { record_max_bytes: 2_000, ..GroupSettings::default() };
+    settings.consumer.assignment_interval_ms = 0;
+    let mut bench = Bench::with(settings);
+    for n in 0..30 {
+        bench.topic(&format!("topic-with-a-rather-long-name-for-its-kind-{n:02}"), 1);
+    }
+    let mut members: Vec<Member> = (0..3).map(|n| Member::by_regex(&format!("m{n}"), &format!(".*{n}"))).collect();
+    members.push(Member::by_regex("all", ".*"));
+    for member in &mut members {
+        member.join(&mut bench);
+    }
+    settle(&mut bench, &mut members.iter_mut().collect::<Vec<_>>());
+    bench.pass(10_000);
+    settle(&mut bench, &mut members.iter_mut().collect::<Vec<_>>());
+    assert_eq!(members.iter().map(Member::count).collect::<Vec<_>>(), [3, 3, 3, 0]);
+    assert_eq!(bench.machine.state().consumer["g"].regexes.size(), 3);
+}
