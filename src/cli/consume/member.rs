@@ -17,13 +17,15 @@ use crate::{
     model::{LeaderEpoch, Offset, TopicPartition},
 };
 
-/// A member with what it has. Invariant: `owned` are the partitions that the fetcher fetches.
+/// A member with what it has. Invariant: what the fetcher fetches is in `begun`, and what is in `begun` or `committed` is in `owned`.
 pub(super) struct Place {
     client: Arc<Client>,
     group: String,
     membership: Membership,
     owned: BTreeSet<TopicPartition>,
-    /// What was committed last, so that what has not moved is not committed again.
+    /// Where this member began with them.
+    begun: BTreeMap<TopicPartition, Offset>,
+    /// What is committed of them, so that what has not moved is not committed again.
     committed: BTreeMap<TopicPartition, Offset>,
     /// Where to begin with what nobody has committed.
     otherwise: OffsetSpec,
@@ -44,6 +46,7 @@ impl Place {
             group: group.to_owned(),
             membership: Membership::new(Arc::clone(client), settings).await?,
             owned: BTreeSet::new(),
+            begun: BTreeMap::new(),
             committed: BTreeMap::new(),
             otherwise,
         })
@@ -54,11 +57,17 @@ impl Place {
         self.membership.due()
     }
 
+    /// The partitions that this member has.
+    pub(super) fn owned(&self) -> &BTreeSet<TopicPartition> {
+        &self.owned
+    }
+
     pub(super) async fn beat(&mut self) -> Result<Option<Assigned>, ClientError> {
         self.membership.beat().await
     }
 
     /// Lets go of what is not assigned any more, commits it as far as it was printed, and begins with what is new. Returns that.
+    /// `printed` is of partitions that this member has.
     pub(super) async fn follow(
         &mut self,
         change: Assigned,
@@ -74,45 +83,48 @@ impl Place {
             fetcher.remove(partition);
         }
         if too_late {
-            self.committed.clear();
+            self.begun.clear();
         } else if !gone.is_empty() {
             self.commit(printed).await?;
         }
+        self.begun.retain(|partition, _| target.contains(partition));
         self.committed.retain(|partition, _| target.contains(partition));
         let added: BTreeSet<TopicPartition> = target.difference(&self.owned).cloned().collect();
         self.owned.clone_from(&target);
         self.membership.accept(target);
-        for (partition, offset) in self.positions(&added).await? {
-            self.committed.insert(partition.clone(), offset);
-            fetcher.seek(partition, offset);
-        }
+        self.begin(&added, fetcher).await?;
         Ok(added)
     }
 
-    /// Where partitions go on: at what was committed, else where a group begins.
-    async fn positions(
-        &self,
-        partitions: &BTreeSet<TopicPartition>,
-    ) -> Result<BTreeMap<TopicPartition, Offset>, ClientError> {
+    /// Goes on at what was committed, else where a group begins.
+    async fn begin(&mut self, partitions: &BTreeSet<TopicPartition>, fetcher: &mut Fetcher) -> Result<(), ClientError> {
         if partitions.is_empty() {
-            return Ok(BTreeMap::new());
+            return Ok(());
         }
-        let committed = self.client.committed(&self.group, Some(partitions)).await?;
-        let wanted = partitions.iter().filter(|it| !committed.contains_key(*it));
+        for (partition, committed) in self.client.committed(&self.group, Some(partitions)).await? {
+            self.committed.insert(partition.clone(), committed.offset);
+            self.begun.insert(partition, committed.offset);
+        }
+        let wanted = partitions.iter().filter(|it| !self.begun.contains_key(*it));
         let wanted: BTreeMap<TopicPartition, OffsetSpec> = wanted.map(|it| (it.clone(), self.otherwise)).collect();
-        let begun = self.client.list_offsets(&wanted, Isolation::ReadUncommitted).await?;
-        let begun = begun.into_iter().filter_map(|(partition, listed)| Some((partition, listed.offset?)));
-        Ok(committed.into_iter().map(|(partition, it)| (partition, it.offset)).chain(begun).collect())
+        let listed = self.client.list_offsets(&wanted, Isolation::ReadUncommitted).await?;
+        self.begun.extend(listed.into_iter().filter_map(|(partition, listed)| Some((partition, listed.offset?))));
+        for partition in partitions {
+            if let Some(offset) = self.begun.get(partition) {
+                fetcher.seek(partition.clone(), *offset);
+            }
+        }
+        Ok(())
     }
 
-    /// Commits what was printed since the last time, of what this member has.
+    /// Commits what was printed since the last time, of what this member has; and where it began, so that a group which begins at
+    /// the end misses nothing while nobody is in it.
     pub(super) async fn commit(&mut self, printed: &BTreeMap<TopicPartition, Offset>) -> Result<(), ClientError> {
-        let moved: BTreeMap<TopicPartition, Offset> = printed
+        let moved: BTreeMap<TopicPartition, Offset> = self
+            .begun
             .iter()
-            .filter(|(partition, offset)| {
-                self.owned.contains(*partition) && self.committed.get(*partition) != Some(*offset)
-            })
-            .map(|(partition, offset)| (partition.clone(), *offset))
+            .map(|(partition, begun)| (partition.clone(), *printed.get(partition).unwrap_or(begun)))
+            .filter(|(partition, offset)| self.committed.get(partition) != Some(offset))
             .collect();
         if moved.is_empty() {
             return Ok(());

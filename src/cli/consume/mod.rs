@@ -308,7 +308,9 @@ impl Run {
         if ready.is_some() {
             self.printer.input.room().await.give(ready.take());
         }
-        let printed = self.printer.settle().await;
+        self.printer.settle().await;
+        self.printer.keep(place.owned());
+        let printed = self.printer.printed();
         let added = place.follow(change, &mut self.fetcher, &printed).await?;
         self.ends_of(added).await
     }

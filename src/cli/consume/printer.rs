@@ -1,7 +1,7 @@
 //! Standard output on a thread of its own: whoever reads it may take his time, and heartbeats go on meanwhile.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io::{self, Write},
     sync::Arc,
     thread,
@@ -91,12 +91,16 @@ impl Printer {
         self.printed.lock().clone()
     }
 
-    /// Waits until all that was given is written. Returns the positions after that.
-    pub(super) async fn settle(&mut self) -> BTreeMap<TopicPartition, Offset> {
+    /// Forgets the positions of all others: who gets a partition back begins elsewhere.
+    pub(super) fn keep(&self, partitions: &BTreeSet<TopicPartition>) {
+        self.printed.lock().retain(|partition, _| partitions.contains(partition));
+    }
+
+    /// Waits until all that was given is written.
+    pub(super) async fn settle(&mut self) {
         let given = self.input.given;
         // An error means that the thread has ended; `stopped` says why.
         let _ = self.written.wait_for(|written| *written >= given).await;
-        self.printed()
     }
 
     /// Ends the thread after what it was given. Returns the positions after what was written.
