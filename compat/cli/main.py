@@ -84,11 +84,12 @@ def numbers(text):
 
 
 def share(shell, protocol):
-    """Two members, of which one leaves: all is read once, and where the other goes on nothing is read twice."""
+    """Two members, of which one leaves, and a third that comes and goes: all is read once, and no commit goes back."""
     topic, group = f"shared-{protocol}", f"sharers-{protocol}"
     shell.ok("topic", "create", topic, "--partitions", "4")
     args = ["consume", topic, "--group", group, "--group-protocol", protocol, "--from-beginning"]
-    with tempfile.TemporaryFile("w+") as first_out, tempfile.TemporaryFile("w+") as second_out:
+    outputs = [tempfile.TemporaryFile("w+") for _ in range(3)]
+    with outputs[0] as first_out, outputs[1] as second_out, outputs[2] as third_out:
         first = shell.start(*args, stdout=first_out)
         second = shell.start(*args, stdout=second_out)
         await_that(f"{protocol}: two members share four partitions", lambda: assigned(shell, group) == [2, 2])
@@ -103,13 +104,20 @@ def share(shell, protocol):
         await_that(f"{protocol}: the other has all four", lambda: assigned(shell, group) == [4])
         shell.ok("produce", topic, "-k", ":", given=numbered(1000, 2000))
         await_that(f"{protocol}: and goes on", lambda: lag(shell, group) == 0)
+        third = shell.start(*args, stdout=third_out)
+        await_that(f"{protocol}: a third takes two of them", lambda: assigned(shell, group) == [2, 2])
+        shell.ok("produce", topic, "-k", ":", given=numbered(2000, 3000))
+        await_that(f"{protocol}: and reads", lambda: lag(shell, group) == 0)
+        same(f"{protocol}: the third ends well", 0, ended(third))
+        await_that(f"{protocol}: the other has its partitions back", lambda: assigned(shell, group) == [4])
         same(f"{protocol}: the other ends well", 0, ended(second))
+        same(f"{protocol}: what the third committed stays", 0, lag(shell, group))
         texts = []
-        for out in (first_out, second_out):
+        for out in (first_out, second_out, third_out):
             out.seek(0)
             texts.append(out.read())
         require(f"one of the members read nothing: {[len(text) for text in texts]}", all(texts))
-        same(f"{protocol}: each of 2000 messages was read once", list(range(2000)), numbers("".join(texts)))
+        same(f"{protocol}: each of 3000 messages was read once", list(range(3000)), numbers("".join(texts)))
     same(f"{protocol}: nobody is left", [], assigned(shell, group))
     require("the offsets that Kafka's tool shows", kafka_offsets(shell, group) == our_offsets(shell, group))
     passed(f"{protocol}: Kafka's tool shows the same offsets and lag")
