@@ -69,7 +69,7 @@ def share_tasks(folder, show):
     workers = []
     try:
         with broker:
-            create(broker.address, {"letters": TASKS})
+            create(broker, {"letters": TASKS})
             for name in ["one", "two"]:
                 workers.append(Worker(folder, broker.address, name))
             life(broker, *workers)

@@ -18,6 +18,8 @@ from look import Look
 
 HERE = Path(__file__).resolve().parent
 SESSION_MS = 6000
+# Who leaves need not be waited for until its session ends.
+LEFT_S = SESSION_MS / 1000 - 1
 HEARTBEAT_MS = 500
 COMMIT_MS = 200
 # What the broker is told, so that sessions of both protocols are as short as Kafka lets those of the classic one be.
@@ -116,7 +118,7 @@ class Group:
         return [(topic, number) for topic, count in self.topics.items() for number in range(count)]
 
     def _create(self, topics):
-        create(self.broker.address, topics)
+        create(self.broker, topics)
         self.topics |= topics
 
     def grow(self, topics):
@@ -126,14 +128,14 @@ class Group:
 
     def also_there(self, topics):
         """Creates topics that the group must not subscribe to."""
-        create(self.broker.address, topics)
+        create(self.broker, topics)
 
     def more_partitions(self, topic, count):
         """Messages flow to the new ones as well."""
         before = self.topics[topic]
         admin = AdminClient({"bootstrap.servers": self.broker.address, "log_level": 2})
         admin.create_partitions([NewPartitions(topic, count)])[topic].result(LIMIT_S)
-        served(admin, {topic: count})
+        served(self.broker, admin, {topic: count})
         self.topics[topic] = count
         self.flow.also((topic, number) for number in range(before, count))
 
@@ -171,10 +173,10 @@ class Group:
             self._stopped.discard(name)
             self.members[name].go_on()
 
-    def settles(self, what, even=True):
+    def settles(self, what, even=True, within_s=LIMIT_S):
         """Waits until each partition is owned by exactly one of the members that live and are not stopped, in fair shares;
         and then, until each of its owners has processed a message that was sent after that."""
-        took = self.history.wait(f"{what}: all partitions are owned", LIMIT_S, lambda: self._settled(even))
+        took = self.history.wait(f"{what}: all partitions are owned", within_s, lambda: self._settled(even))
         flowed = self.flows()
         passed(f"{self.title}: {what} ({took:.1f} s, messages after {flowed:.1f} s)")
 
@@ -283,15 +285,19 @@ def moves(event):
     return event.what in ("assigned", "revoked", "lost") and event.data["partitions"]
 
 
-def create(address, topics, **settings):
+def create(broker, topics, **settings):
     """Creates topics and waits until the broker serves all their partitions."""
-    admin = AdminClient({"bootstrap.servers": address, "log_level": 2})
+    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 2})
     for future in admin.create_topics([NewTopic(name, count, 1, config=settings) for name, count in topics.items()]).values():
         future.result(LIMIT_S)
-    served(admin, topics)
+    served(broker, admin, topics)
 
 
-def served(admin, topics):
+def served(broker, admin, topics):
     ends = {TopicPartition(name, number): OffsetSpec.latest() for name, count in topics.items() for number in range(count)}
     names = ", ".join(topics)
-    settled(f"served: {names}", [], lambda: [str(f.exception(LIMIT_S)) for f in admin.list_offsets(ends).values() if f.exception(LIMIT_S)])
+
+    def failures():
+        return [str(f.exception(LIMIT_S)) for f in admin.list_offsets(ends).values() if f.exception(LIMIT_S)]
+
+    settled(f"served: {names}", [], failures, broker.kind)

@@ -5,7 +5,7 @@ from collections import namedtuple
 
 import connect
 import tools
-from group import SETTINGS, Group
+from group import LEFT_S, SETTINGS, Group
 from harness.broker import Broker
 
 Scenario = namedtuple("Scenario", "title fast run")
@@ -20,7 +20,7 @@ def life(group):
     group.join("d", "e")
     group.settles("2 more joined")
     group.close("a")
-    group.settles("1 closed")
+    group.settles("1 closed", within_s=LEFT_S)
     group.say("pause-commits", "b")
     group.flows()  # so that there is something that is to be read twice
     group.kill("b")
@@ -72,7 +72,7 @@ def every_leader(clients):
             group.settles(f"{client} joined")
         for client in clients[:-1]:
             group.close(client)
-            group.settles(f"{client} closed")
+            group.settles(f"{client} closed", within_s=LEFT_S)
         group.join(clients[0], client=clients[0])
         group.settles(f"{clients[0]} joined again")
         group.crash_broker()
@@ -111,7 +111,7 @@ def migration(group):
     group.settles("a classic one was killed")
     group.crash_broker()
     group.close("b", "c", "f")
-    group.settles("no classic one is left")
+    group.settles("no classic one is left", within_s=LEFT_S)
     group.is_of_type("consumer")
     group.join("g", "h")
     group.settles("2 classic members joined")

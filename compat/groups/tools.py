@@ -60,7 +60,7 @@ class Side:
 
     def start(self):
         self.broker.start()
-        create(self.broker.address, {"letters": 3, "cards": 1}, **{"retention.ms": "-1"})  # the messages are old
+        create(self.broker, {"letters": 3, "cards": 1}, **{"retention.ms": "-1"})  # the messages are old
         producer = Producer({"bootstrap.servers": self.broker.address, "log_level": 2})
         for at, (topic, number) in enumerate([("letters", 0), ("letters", 1), ("letters", 2), ("cards", 0)]):
             for n in range(PER_PARTITION):
@@ -128,7 +128,7 @@ def steps(folder):
         ["--to-datetime", "2026-01-01T04:30:00.000"],
         ["--to-datetime", "2027-01-01T00:00:00.000"],
         ["--by-duration", "PT0S"],
-        ["--by-duration", "P36500D"],
+        ["--by-duration", "P3650D"],
     ]:
         yield GROUPS, *reset, *letters, *how, "--dry-run"
         yield GROUPS, *reset, "--topic", "letters:1,2", *how, "--execute"

@@ -18,10 +18,10 @@ def same(check, expected, actual):
     passed(check)
 
 
-def settled(check, expected, read):
+def settled(check, expected, read, kind=None):
     """What an admin call changed is there when it is answered; but Kafka answers from the controller, a little before its
-    broker has heard of the change, so that there it may take up to 10 s."""
-    deadline = time.monotonic() + (10 if os.environ.get("BROKER") == "kafka" else 0)
+    broker has heard of the change, so that there it may take up to 10 s. `kind` is of the broker that is asked, where it is not the one under test."""
+    deadline = time.monotonic() + (10 if (kind or os.environ.get("BROKER")) == "kafka" else 0)
     actual = read()
     while actual != expected and time.monotonic() < deadline:
         time.sleep(0.02)
