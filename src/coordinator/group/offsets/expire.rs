@@ -142,7 +142,7 @@ impl GroupMachine {
                     }
                     budget.looks -= 1;
                     at = Some((topic.clone(), *partition));
-                    let goes = topic_is_gone(offset, cx.image) || (!is_read && runs.out(offset, cx.now, retention_ms));
+                    let goes = topic_is_gone(offset, topic, cx.image) || (!is_read && runs.out(offset, cx.now, retention_ms));
                     if goes && !self.state.is_pending(group, topic, *partition) {
                         budget.deletions -= 1;
                         expired.push((topic.clone(), *partition));
@@ -205,7 +205,9 @@ impl Runs {
     }
 }
 
-/// Ids do not come back: an offset of a topic whose id nothing has any more is of no use.
-fn topic_is_gone(offset: &CommittedOffset, image: &Image) -> bool {
-    offset.topic_id != Uuid::default() && image.topic_by_id(TopicId(offset.topic_id)).is_none()
+/// Neither its id nor its name is known. One of another id that has the name may be the same in a log that came from elsewhere.
+fn topic_is_gone(offset: &CommittedOffset, name: &str, image: &Image) -> bool {
+    offset.topic_id != Uuid::default()
+        && image.topic_by_id(TopicId(offset.topic_id)).is_none()
+        && image.topic(name).is_none()
 }

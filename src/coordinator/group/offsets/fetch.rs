@@ -33,7 +33,7 @@ impl GroupMachine {
             }
         }
         let fetch =
-            Fetch { decided: &self.state, committed, image, group_id, require_stable, left: Cell::new(ANSWER_MAX) };
+            Fetch { machine: self, committed, image, group_id, require_stable, left: Cell::new(ANSWER_MAX) };
         answer.topics = match &request.topics {
             Some(topics) => topics.iter().map(|topic| fetch.topic(topic)).collect(),
             None => fetch.everything(),
@@ -44,7 +44,7 @@ impl GroupMachine {
 
 /// A request for offsets of one group.
 struct Fetch<'a> {
-    decided: &'a State,
+    machine: &'a GroupMachine,
     committed: &'a State,
     image: &'a Image,
     group_id: &'a str,
@@ -83,10 +83,10 @@ impl Fetch<'_> {
         topics.filter(|topic| !topic.partitions.is_empty()).collect()
     }
 
-    /// The topic that is meant: the one with the id that was asked for, or else the one that has the name now. A topic
-    /// that was deleted and made again is another one, even while the old one's offsets are still there.
+    /// The topic that is meant: the one with the id that was asked for, or else any of that name, as in Kafka. But a topic that was
+    /// deleted and made again is another one, even while the old one's offsets are still there.
     fn expected(&self, name: &str, asked: Uuid) -> Uuid {
-        if asked != Uuid::default() {
+        if asked != Uuid::default() || !self.machine.is_forgetting(name) {
             return asked;
         }
         self.image.topic(name).map(|topic| topic.id().0).unwrap_or_default()
@@ -124,8 +124,9 @@ impl Fetch<'_> {
     /// Whether something is under way that may change the offset: a transaction, or a commit that is appended and not
     /// yet committed itself.
     fn is_unstable(&self, topic: &str, partition: i32) -> bool {
-        self.decided.offset(self.group_id, topic, partition) != self.committed.offset(self.group_id, topic, partition)
-            || self.decided.is_pending(self.group_id, topic, partition)
+        let decided = &self.machine.state;
+        decided.offset(self.group_id, topic, partition) != self.committed.offset(self.group_id, topic, partition)
+            || decided.is_pending(self.group_id, topic, partition)
             || self.committed.is_pending(self.group_id, topic, partition)
     }
 }

@@ -29,6 +29,11 @@ impl GroupMachine {
         self.set_expiry(cx.now);
     }
 
+    /// Whether there may still be offsets of a deleted topic of this name.
+    pub(super) fn is_forgetting(&self, topic: &str) -> bool {
+        self.soft.offsets.forgetting.as_ref().is_some_and(|forgetting| forgetting.topics.contains(topic))
+    }
+
     pub(super) fn forget_slice(&mut self, cx: &mut Cx<'_>) {
         let Some(mut forgetting) = self.soft.offsets.forgetting.take() else { return };
         let mut doomed = Vec::new();
