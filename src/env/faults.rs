@@ -46,6 +46,20 @@ pub enum Fault {
     ReplyBeforeCommit,
     /// A leader of the metadata goes on with what it speculated after it lost the leadership.
     KeepSpeculation,
+    /// A group's coordinator answers before what it has written is committed.
+    AnswerGroupsBeforeCommit,
+    /// A group's coordinator goes on with what it decided after that was lost.
+    KeepGroupSpeculation,
+    /// A member of a consumer group gets a partition before the one that has it has given it up.
+    AssignUnreleased,
+    /// A consumer group does not see that its topics are others by now.
+    IgnoreChangedTopics,
+    /// A classic group takes commits from whomever.
+    CommitWithoutMembership,
+    /// A classic group that becomes a consumer group begins to count anew.
+    UpgradeToFirstEpoch,
+    /// A coordinator that has just loaded does not notice that members are gone.
+    LoadWithoutSessions,
     /// Old segments go before the log start is stored.
     StoreLogStartTooLate,
     /// A start takes what is left of deleted segments for the log's beginning.

@@ -4,7 +4,7 @@
 use super::shards::find;
 use crate::env::faults::Fault;
 
-fn is_found(fault: Fault, oracles: &[&str]) {
+pub(super) fn is_found(fault: Fault, oracles: &[&str]) {
     let Some((seed, violation)) = find(fault) else { panic!("nobody has noticed {fault:?}") };
     println!("{fault:?}: seed {seed}, {violation}");
     assert!(oracles.contains(&violation.oracle), "{fault:?}, seed {seed}: {violation}");

@@ -11,6 +11,7 @@ mod compaction;
 mod contents;
 mod deletion;
 mod faults;
+mod groups;
 mod journal;
 mod membership;
 mod mishap;

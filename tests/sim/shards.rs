@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     cluster::{self, Summary},
-    journal,
+    groups, journal,
     oracle::Violation,
     trace::Trace,
 };
@@ -20,6 +20,8 @@ use crate::env::faults::{Fault, plant};
 const SHARD: u64 = 60;
 
 const JOURNAL_SEEDS: u64 = 300;
+
+const GROUPS_SHARD: u64 = 75;
 
 /// What `scripts/soak sim` sets: where to begin, and how many.
 fn given(name: &str) -> Option<u64> {
@@ -95,6 +97,40 @@ fn the_controller_over_a_late_journal() {
     each(all.tenures, 2);
 }
 
+/// As [`run_shard`], of the ring of groups.
+fn run_groups(shard: u64) {
+    let mut all = groups::Summary::default();
+    for seed in shard * GROUPS_SHARD..(shard + 1) * GROUPS_SHARD {
+        match groups::run(seed) {
+            Ok(summary) => all.add(summary),
+            Err(failure) => panic!("{}", report("the ring of groups", seed, &failure.violation, &failure.trace)),
+        }
+    }
+    println!("{all:?}");
+    let each = |count: usize, least: usize| assert!(count as u64 >= least as u64 * GROUPS_SHARD, "{all:?}");
+    each(all.answered, 100);
+    each(all.assigned, 10);
+    each(all.reloads, 1);
+    each(all.settled, 1);
+    assert!(all.lost > 0 && all.offsets > 0 && all.conversions > 0, "{all:?}");
+}
+
+macro_rules! groups {
+    ($($name:ident = $shard:expr;)*) => {$(
+        #[test]
+        fn $name() {
+            run_groups($shard);
+        }
+    )*};
+}
+
+groups! {
+    groups_of_shard_0 = 0;
+    groups_of_shard_1 = 1;
+    groups_of_shard_2 = 2;
+    groups_of_shard_3 = 3;
+}
+
 #[test]
 fn the_same_seed_gives_the_same_trace() {
     for seed in [1, 2, 3, 1_000_001] {
@@ -106,6 +142,9 @@ fn the_same_seed_gives_the_same_trace() {
         assert_ne!(digest(seed), digest(seed + 1));
         let digest = |seed| journal::run(seed).map(|summary| summary.digest).ok();
         assert_eq!(digest(seed), digest(seed), "seed {seed}");
+        let digest = |seed| groups::run(seed).map(|summary| summary.digest).ok();
+        assert_eq!(digest(seed), digest(seed), "seed {seed}");
+        assert_ne!(digest(seed), digest(seed + 1));
     }
 }
 
@@ -144,11 +183,15 @@ fn soak() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// Both rings with one seed.
+/// All rings with one seed.
 fn replay(seed: u64) -> Option<String> {
     let journal = journal::run(seed).err();
     let journal = journal.map(|failure| report("the controller", seed, &failure.violation, &failure.trace));
-    journal.or_else(|| {
+    let groups = || {
+        let failure = groups::run(seed).err()?;
+        Some(report("the ring of groups", seed, &failure.violation, &failure.trace))
+    };
+    journal.or_else(groups).or_else(|| {
         let failure = cluster::run(seed).err()?;
         Some(report("the log ring", seed, &failure.violation, &failure.trace))
     })
@@ -159,7 +202,15 @@ pub fn find(fault: Fault) -> Option<(u64, Violation)> {
     plant(fault, || {
         let of_the_log = |seed| cluster::run(seed).err().map(|failure| (seed, failure.violation));
         let of_the_journal = |seed| journal::run(seed).err().map(|failure| (seed, failure.violation));
+        let of_groups = |seed| groups::run(seed).err().map(|failure| (seed, failure.violation));
         match fault {
+            Fault::AnswerGroupsBeforeCommit
+            | Fault::KeepGroupSpeculation
+            | Fault::AssignUnreleased
+            | Fault::IgnoreChangedTopics
+            | Fault::CommitWithoutMembership
+            | Fault::UpgradeToFirstEpoch
+            | Fault::LoadWithoutSessions => (0..4 * GROUPS_SHARD).find_map(of_groups),
             Fault::ReplyBeforeCommit | Fault::KeepSpeculation => (0..JOURNAL_SEEDS).find_map(of_the_journal),
             _ => (0..8 * SHARD).find_map(of_the_log),
         }

@@ -38,7 +38,10 @@ pub use self::{
     member::{ClassicMember, MemberProtocol},
 };
 use super::{Answer, CallId, GroupMachine, GroupSettings, Out, State, Timer, Timers, machine::Cx};
-use crate::model::Timestamp;
+use crate::{
+    env::faults::{Fault, planted},
+    model::Timestamp,
+};
 
 /// The classic groups that live, with who is joining them, by group id.
 ///
@@ -74,7 +77,9 @@ impl GroupMachine {
         let cx = &mut Cx { now, image: &crate::metadata::Image::default(), out: &mut out };
         for mut group in groups {
             let turn = &mut self.turn(cx);
-            group.begin_sessions(turn);
+            if !planted(Fault::LoadWithoutSessions) {
+                group.begin_sessions(turn);
+            }
             if group.members.len() > turn.settings.classic_max_size {
                 group.prepare_rebalance(turn, &"the group is larger than it may be");
             }

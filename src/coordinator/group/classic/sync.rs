@@ -13,6 +13,7 @@ use super::{
     ClassicGroup, ClassicState, Turn,
     record::group_record,
 };
+use crate::env::faults::{Fault, planted};
 
 impl GroupMachine {
     pub(in super::super) fn sync_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, request: SyncGroupRequest) {
@@ -148,6 +149,9 @@ impl ClassicGroup {
     ) -> Result<(), ErrorCode> {
         if generation < 0 && self.state == ClassicState::Empty {
             return Ok(()); // Who uses the group for its offsets only.
+        }
+        if planted(Fault::CommitWithoutMembership) {
+            return Ok(());
         }
         if generation >= 0 || !member_id.is_empty() || instance_id.is_some() {
             self.check_member(member_id, instance_id)?;

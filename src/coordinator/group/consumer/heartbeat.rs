@@ -22,6 +22,7 @@ use super::{
     records,
     refusal::{self, Refusal},
 };
+use crate::env::faults::{Fault, planted};
 
 impl GroupMachine {
     pub(in super::super) fn consumer_group_heartbeat(
@@ -90,7 +91,7 @@ impl GroupMachine {
         if let Some(live) = self.soft.consumer.groups.get_mut(group_id) {
             live.stale = false;
         }
-        if bumps || hash != hash_before {
+        if bumps || hash != hash_before && !planted(Fault::IgnoreChangedTopics) {
             self.write(cx, records::group_epoch(group_id, epoch.saturating_add(1), hash));
         }
     }

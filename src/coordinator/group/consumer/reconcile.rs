@@ -9,6 +9,7 @@ use felice_protocol::{
 };
 
 use super::member::{MemberState, Partitions, Standing};
+use crate::env::faults::{Fault, planted};
 
 /// What a step depends on.
 pub(super) struct Step<'a, F: Fn(Uuid, i32) -> bool> {
@@ -54,7 +55,7 @@ impl<F: Fn(Uuid, i32) -> bool> Step<'_, F> {
                 let kept = revoking.get_mut(&topic.topic_id).and_then(|partitions| partitions.remove(partition));
                 if let Some(since) = kept {
                     assigned.entry(topic.topic_id).or_default().insert(*partition, since);
-                } else if (self.is_free)(topic.topic_id, *partition) {
+                } else if (self.is_free)(topic.topic_id, *partition) || planted(Fault::AssignUnreleased) {
                     gets.push((topic.topic_id, *partition));
                 } else {
                     waits = true;

@@ -31,7 +31,10 @@ use super::{
     },
     by_topic_id, subscription,
 };
-use crate::metadata::Image;
+use crate::{
+    env::faults::{Fault, planted},
+    metadata::Image,
+};
 
 /// A member of a classic group, as the consumer group has it.
 struct Converted {
@@ -107,6 +110,7 @@ impl GroupMachine {
     }
 
     fn upgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, generation: i32, members: Vec<Converted>) {
+        let generation = if planted(Fault::UpgradeToFirstEpoch) { 1 } else { generation };
         self.take_classic_for_now(cx, group_id);
         for member in &members {
             self.write(cx, records::member(group_id, &member.id, Some(member.value.clone())));
