@@ -71,17 +71,20 @@ impl GroupMachine {
     /// Makes live groups of what the log says. Sessions begin now. A group that is larger than it may be by now rebalances, so that
     /// consumers can commit before some are turned away.
     pub(super) fn load_classic(&mut self, now: Timestamp) {
-        let groups: Vec<ClassicGroup> =
-            self.state.classic.iter().map(|(id, value)| record::group_of(id, value)).collect();
+        let groups = self.state.classic.iter();
+        let groups: Vec<(ClassicGroup, bool)> =
+            groups.map(|(id, value)| (record::group_of(id, value), record::is_unsettled(value))).collect();
         let mut out = Out::default();
         let cx = &mut Cx { now, image: &crate::metadata::Image::default(), out: &mut out };
-        for mut group in groups {
+        for (mut group, is_unsettled) in groups {
             let turn = &mut self.turn(cx);
             if !planted(Fault::LoadWithoutSessions) {
                 group.begin_sessions(turn);
             }
             if group.members.len() > turn.settings.classic_max_size {
                 group.prepare_rebalance(turn, &"the group is larger than it may be");
+            } else if is_unsettled {
+                group.prepare_rebalance(turn, &"the group had come to the classic protocol");
             }
             self.soft.classic.groups.insert(Arc::clone(&group.id), group);
         }
@@ -173,9 +176,10 @@ impl GroupMachine {
     /// to join again at once.
     pub(super) fn begin_classic(&mut self, cx: &mut Cx<'_>, mut group: ClassicGroup, rebalance: bool) {
         let mut turn = self.turn(cx);
-        turn.write(record::group_record(&group));
+        let rebalance = rebalance && group.state == ClassicState::Stable;
+        turn.write(if rebalance { record::unsettled_record(&group) } else { record::group_record(&group) });
         group.begin_sessions(&mut turn);
-        if rebalance && group.state == ClassicState::Stable {
+        if rebalance {
             group.prepare_rebalance(&mut turn, &"the group has come to the classic protocol");
         }
         group.check_invariants();

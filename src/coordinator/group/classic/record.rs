@@ -37,6 +37,21 @@ pub(super) fn group_record(group: &ClassicGroup) -> GroupRecord {
     GroupRecord::GroupMetadata(key(&group.id), Some(value))
 }
 
+/// The group as it comes from the consumer protocol, when its members are to join it again: what who has left had is nobody's until
+/// then. It has no leader, so that a coordinator which begins anew in the middle knows.
+pub(super) fn unsettled_record(group: &ClassicGroup) -> GroupRecord {
+    let mut record = group_record(group);
+    if let GroupRecord::GroupMetadata(_, Some(value)) = &mut record {
+        value.leader = None;
+    }
+    record
+}
+
+/// As [`unsettled_record`] says.
+pub(super) fn is_unsettled(value: &GroupMetadataValue) -> bool {
+    value.leader.is_none() && !value.members.is_empty()
+}
+
 pub(super) fn tombstone(group_id: &str) -> GroupRecord {
     GroupRecord::GroupMetadata(key(group_id), None)
 }

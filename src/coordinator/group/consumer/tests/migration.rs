@@ -330,6 +330,24 @@ fn a_group_that_cannot_go_over_stays_as_it_is() {
 }
 
 #[test]
+fn a_group_that_came_to_the_classic_protocol_rebalances_also_where_its_coordinator_begins_anew() {
+    let mut bench = Bench::new();
+    bench.topic("t", 2);
+    let mut c = Member::new("c", &["t"]);
+    c.join(&mut bench);
+    let mut a = Classic::new(&["t"]);
+    let answer = a.begin_join(&mut bench).unwrap_err();
+    a.joined(&answer);
+    settle_mixed(&mut bench, &mut [&mut a], &mut [&mut c]);
+    assert_eq!((a.has.len(), c.count()), (1, 1));
+    c.leave(&mut bench);
+    assert!(bench.machine.state().classic.contains_key("g"));
+    bench.restart();
+    // Else what has left with the other would be nobody's.
+    assert_eq!(a.heartbeat(&mut bench), ErrorCode::RebalanceInProgress);
+}
+
+#[test]
 fn an_invalid_expression_does_not_convert_a_group() {
     let mut bench = Bench::new();
     bench.topic("t", 6);
