@@ -2,10 +2,12 @@
 //!
 //! - v1: throttle time. v3: several members at once, static ones by their instance id (KIP-345). v4: flexible. v5: a reason
 //!   (KIP-800).
+//!
+//! The coordinator sees all versions in the form of version 3.
 
 use felice_protocol::{
     error::ErrorCode,
-    messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse},
+    messages::leave_group::{LeaveGroupRequest, LeaveGroupResponse, MemberIdentity},
 };
 
 use super::{Answer, Context, groups};
@@ -20,7 +22,18 @@ pub fn handle(cx: &Context<'_>, request: LeaveGroupRequest) -> Answer<LeaveGroup
         let error_code = ErrorCode::InvalidGroupId.code();
         return Answer::Now(LeaveGroupResponse { error_code, ..LeaveGroupResponse::default() });
     }
-    groups::submit(cx, Command::LeaveGroup(request), move |response| in_version(version, response))
+    groups::submit(cx, Command::LeaveGroup(in_one_form(version, request)), move |response| {
+        in_version(version, response)
+    })
+}
+
+/// Before there are several, the one member stands by itself.
+fn in_one_form(version: i16, mut request: LeaveGroupRequest) -> LeaveGroupRequest {
+    if version < FIRST_VERSION_WITH_MEMBERS {
+        let member_id = std::mem::take(&mut request.member_id);
+        request.members = vec![MemberIdentity { member_id, ..MemberIdentity::default() }];
+    }
+    request
 }
 
 /// Before there are several, the one member's error is the answer's.
@@ -39,6 +52,15 @@ mod tests {
     use felice_protocol::messages::leave_group::MemberResponse;
 
     use super::*;
+
+    #[test]
+    fn one_member_is_a_list_of_one() {
+        let by_itself = LeaveGroupRequest { member_id: "m".to_owned(), ..LeaveGroupRequest::default() };
+        let member = MemberIdentity { member_id: "m".to_owned(), ..MemberIdentity::default() };
+        let listed = LeaveGroupRequest { members: vec![member], ..LeaveGroupRequest::default() };
+        assert_eq!(in_one_form(2, by_itself), listed);
+        assert_eq!(in_one_form(3, listed.clone()), listed);
+    }
 
     #[test]
     fn one_members_error_is_the_answers_where_there_is_only_one() {
