@@ -189,7 +189,8 @@ impl ClassicGroup {
             let protocol = self.protocol.as_deref().unwrap_or_default();
             let [before, after] = [old, &new].map(|member| record::member_size(member, protocol));
             if record::size(self) - before + after > turn.settings.record_max_bytes {
-                return turn.join(caller.call, refused_join(String::new(), ErrorCode::UnknownServerError));
+                let error_code = ErrorCode::UnknownServerError.code();
+                return turn.join(caller.call, JoinGroupResponse { error_code, ..self.joined_as("") });
             }
         }
         self.replace(turn, &old_id, Arc::clone(&new_id));
