@@ -337,3 +337,22 @@ fn a_group_whose_assignment_does_not_fit_the_log_takes_nobody_else() {
     assert_eq!(members.iter().map(Member::count).sum::<usize>(), 100);
     Member::new("another", &["t"]).join(&mut bench);
 }
+
+/// Who joins a large group costs about what who joined a small one did: the target is made once a second, and only what is new of
+/// it is written.
+#[test]
+fn thousands_join_one_group_and_each_costs_the_same() {
+    let mut bench = Bench::with(GroupSettings::default());
+    bench.topic("t", 100);
+    let mut written = 0;
+    for n in 0..5_000 {
+        let request = Member::new(&format!("member-{n:06}"), &["t"]).full();
+        let caller = bench.caller(1);
+        let (image, mut out) = (bench.image.clone(), Out::default());
+        bench.now += 1;
+        bench.machine.decide(Timestamp(bench.now), &image, &caller, Command::ConsumerGroupHeartbeat(request), &mut out);
+        written += out.records.len();
+    }
+    assert_eq!(bench.machine.state().consumer["g"].members.size(), 5_000);
+    assert!(written < 5_000 * 4 + 500, "{written}");
+}

@@ -6,6 +6,7 @@ mod heartbeat;
 mod migration;
 mod regex;
 mod statics;
+mod storm;
 mod topics;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -14,7 +15,9 @@ use felice_protocol::{Uuid, coordinator::GroupRecord, error::ErrorCode, messages
 
 use super::{live::Index, member::Standing};
 use crate::{
-    coordinator::group::{Answer, CallId, Caller, Command, GroupMachine, GroupSettings, Out, State, Timer},
+    coordinator::group::{
+        Answer, CallId, Caller, Command, ConsumerGroup, GroupMachine, GroupSettings, Out, State, Timer,
+    },
     metadata::{Delta, Image, PartitionRecord, Record, RemoveTopicRecord, TopicRecord},
     model::Timestamp,
 };
