@@ -120,6 +120,10 @@ KNOWN = [
         ("hostile_bytes", "an array of length -2", "", "closed", "answered"),
         ("hostile_bytes", "a name that is not UTF-8", "", "closed", "answered"),
     ),
+    *known(
+        "A regular expression that takes much memory once it is compiled is refused.",
+        ("groups_bad_input", "regex repeated", "", 128, 0),
+    ),
     # What Kafka fails on with UNKNOWN_SERVER_ERROR.
     *known(
         "A topic with neither id nor name has no valid name.",

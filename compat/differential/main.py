@@ -23,7 +23,8 @@ from harness.broker import Broker
 from known import KNOWN
 from peer import Peer
 
-SETTINGS = ["node.id=1", "auto.create.topics.enable=true", "offsets.topic.num.partitions=4", "group.initial.rebalance.delay.ms=0"]
+SETTINGS = ["node.id=1", "auto.create.topics.enable=true", "offsets.topic.num.partitions=4", "group.initial.rebalance.delay.ms=0",
+            "group.consumer.assignment.interval.ms=0"]
 SHOWN = 12
 # The last Kafka that serves the versions that Kafka 4 dropped.
 LAST_WITH_OLD = "3.9.1"

@@ -37,7 +37,13 @@ def leaving(group, member, version=5, instance=None):
     return {"GroupId": group, "Members": [{"MemberId": member, "GroupInstanceId": instance}]}
 
 
-def alone(peer, label, group, version=9, sync_version=5, **more):
+def assignment(topic, *partitions):
+    """What a consumer is told by SyncGroup, version 0: partitions of one topic and no user data."""
+    given = struct.pack(f">i{len(partitions)}i", len(partitions), *partitions)
+    return struct.pack(">hi", 0, 1) + wire.string(topic) + given + struct.pack(">i", -1)
+
+
+def alone(peer, label, group, version=9, sync_version=5, given=b"mine", **more):
     """A group of one member that is stable: its member id and generation."""
     answer = peer.ask(f"{label}: join", "JoinGroup", version, joining(group, version=version, **more))
     if answer["ErrorCode"] == 79:  # MEMBER_ID_REQUIRED
@@ -46,7 +52,7 @@ def alone(peer, label, group, version=9, sync_version=5, **more):
     kind = more.get("kind", "consumer")
     protocol = more.get("protocols", (("range", b""),))[0][0]
     peer.ask(f"{label}: sync", "SyncGroup", sync_version,
-             syncing(group, generation, member, [(member, b"mine")], sync_version, kind, protocol))
+             syncing(group, generation, member, [(member, given)], sync_version, kind, protocol))
     return member, generation
 
 
