@@ -198,16 +198,16 @@ impl State {
                 }
             }
             (_, value) => {
-                if value.is_none() {
-                    self.forget_pending(group, topic, partition);
-                }
+                self.overtake_pending(group, topic, partition, value.as_ref());
                 self.put_offset(group, topic, partition, value);
             }
         }
     }
 
-    /// Kafka too: an offset that is deleted does not come back with a transaction that had committed it before.
-    fn forget_pending(&mut self, group: &str, topic: &str, partition: i32) {
+    /// What a transaction has pending from before does not come back over what was committed or deleted since: Kafka compares the
+    /// places of the two in the log. A commit takes the pending one's place, so that the partition stays one that the transaction
+    /// may change.
+    fn overtake_pending(&mut self, group: &str, topic: &str, partition: i32, value: Option<&Arc<CommittedOffset>>) {
         if self.pending.is_empty() {
             return;
         }
@@ -215,11 +215,13 @@ impl State {
         let producers: Vec<ProducerId> =
             self.pending.iter().filter(|(_, offsets)| offsets.contains_key(&key)).map(|(id, _)| *id).collect();
         for producer in producers {
-            if let Some(offsets) = self.pending.get_mut(&producer) {
-                offsets.remove_mut(&key);
-                if offsets.is_empty() {
-                    self.pending.remove_mut(&producer);
-                }
+            let Some(offsets) = self.pending.get_mut(&producer) else { continue };
+            match value {
+                Some(value) => offsets.insert_mut(key.clone(), Arc::clone(value)),
+                None => drop(offsets.remove_mut(&key)),
+            }
+            if offsets.is_empty() {
+                self.pending.remove_mut(&producer);
             }
         }
     }
@@ -394,6 +396,19 @@ mod tests {
         state.apply(None, &commit("g", 0, None));
         state.end_transaction(ProducerId(7), true);
         assert_eq!(state, State::default());
+    }
+
+    #[test]
+    fn what_was_committed_since_stays_when_the_transaction_ends() {
+        let mut state = State::default();
+        state.apply(Some(ProducerId(7)), &commit("g", 0, Some(5)));
+        state.apply(Some(ProducerId(7)), &commit("g", 1, Some(5)));
+        state.apply(None, &commit("g", 0, Some(8)));
+        state.apply(None, &commit("g", 1, Some(8)));
+        state.apply(Some(ProducerId(7)), &commit("g", 1, Some(9)));
+        assert!(state.is_pending("g", "t", 0) && state.is_pending("g", "t", 1));
+        state.end_transaction(ProducerId(7), true);
+        assert_eq!((offset(&state, "g", 0), offset(&state, "g", 1)), (Some(8), Some(9)));
     }
 
     #[test]
