@@ -64,7 +64,7 @@ class Worker:
         self._process.wait(LIMIT_S)
 
 
-def share_tasks(folder, show):
+def share_tasks(folder, show, seed):
     broker = Broker(folder / "broker", settings=SETTINGS)
     workers = []
     try:

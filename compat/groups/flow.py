@@ -29,6 +29,11 @@ class Flow:
         """From now on to these as well."""
         self.partitions = self.partitions + list(partitions)
 
+    def await_sent(self, number):
+        """Returns once this message has been sent: a measure of time."""
+        while self.sent < number:
+            time.sleep(1 / PER_SECOND)
+
     def end(self):
         """Returns once all is acknowledged."""
         self._ended.set()

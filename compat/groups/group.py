@@ -184,17 +184,20 @@ class Group:
         mark = self.flow.sent + len(self.flow.partitions)
 
         def read():
-            owner = {partition: name for name in self._live() for partition in self.history.owned.get(name, ())}
+            owner = {partition: name for name in self.running() for partition in self.history.owned.get(name, ())}
             latest = self.history.latest
             return all(p in latest and latest[p][1] >= mark and latest[p][0] == owner.get(p) for p in self.partitions())
 
         return self.history.wait("each partition's owner has processed what was sent since", LIMIT_S, read)
 
-    def _live(self):
+    def running(self):
         return [name for name in self.members if name not in self._stopped]
 
+    def stopped(self):
+        return sorted(self._stopped)
+
     def _settled(self, even):
-        shares = [self.history.owned.get(name, set()) for name in self._live()]
+        shares = [self.history.owned.get(name, set()) for name in self.running()]
         every = [partition for share in shares for partition in share]
         fair = all(shares) and (not even or max(map(len, shares)) - min(map(len, shares)) <= 1)
         return fair and sorted(every) == sorted(self.partitions())
@@ -231,18 +234,20 @@ class Group:
     def crash_broker(self, even=True):
         """kill -9, and up again: nobody has to notice but by waiting."""
         before = len(self.history.events)
-        self.history.add(None, "broker killed")
-        self.broker.kill()
-        self.broker.start()
-        self.history.add(None, "broker back")
+        self.restart_broker(self.broker.kill)
         self.settles("the broker was killed and is back", even)
         anew = {event.member for event in self.history.events[before:] if moves(event)}
         print(f"       {len(anew)} of {len(self.members)} members were assigned anew", flush=True)
 
+    def restart_broker(self, end):
+        self.history.add(None, "broker ends")
+        end()
+        self.broker.start()
+        self.history.add(None, "broker back")
+
     def drain(self):
         """Ends the flow, has everything read and committed, closes all members, and judges."""
-        for name in list(self._stopped):
-            self.go_on(name)
+        self.go_on(*self.stopped())
         self.flow.end()
         last = {partition: max(sent) for partition, sent in self.flow.acknowledged.items()}
         latest = self.history.latest

@@ -9,7 +9,7 @@ from collections import namedtuple
 
 from harness.checks import Wrong
 
-# `what` is one of ../members/README.md's events, or "killed", "stopped", "continued", "broker killed", "broker back".
+# `what` is one of ../members/README.md's events, or "joining", "killed", "stopped", "continued", "broker ends", "broker back".
 Event = namedtuple("Event", "at member what data")
 # What the group had committed, as an admin client saw it: {partition: offset}.
 Observation = namedtuple("Observation", "asked offsets")

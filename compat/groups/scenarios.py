@@ -5,6 +5,7 @@ from collections import namedtuple
 
 import connect
 import tools
+from churn import churn
 from group import LEFT_S, SETTINGS, Group
 from harness.broker import Broker
 
@@ -144,10 +145,10 @@ def of_one_client(client, protocol, assignor, fast=False, life=life, title=None,
 
 
 def scenario(title, fast, life, topics, client, protocol, assignor, subscription=None):
-    def run(folder, show):
+    def run(folder, show, seed):
         broker = Broker(folder / "broker", settings=SETTINGS)
         with broker, Group(title, broker, folder / "members", topics, "readers", client, protocol, assignor, show) as group:
-            group.subscription = subscription
+            group.subscription, group.seed = subscription, seed
             life(group)
 
     return Scenario(title, fast, run)
@@ -158,7 +159,7 @@ def of_pattern(client, protocol, assignor, **subscription):
     return of_one_client(client, protocol, assignor, False, growing, title, {"letters-a": 10, "letters-b": 10}, subscription)
 
 
-def tools_of_kafka(folder, show):
+def tools_of_kafka(folder, show, seed):
     tools.same_as_kafka(os.environ.get("BROKER", "felice"), folder)
 
 
@@ -186,6 +187,9 @@ SCENARIOS = [
     of_one_client("librdkafka", "classic", "cooperative-sticky", life=static, title="static members"),
     scenario("mixed, range", True, every_leader(["librdkafka", "sarama", "franz-go", "kafka-python", "aiokafka", "java"]), TOPIC, "java", "classic", "range"),
     scenario("mixed, consumer protocol", False, together(["java", "librdkafka", "franz-go"]), TOPIC, "java", "consumer", "uniform"),
+    scenario("churn, classic", False, churn(["librdkafka", "sarama", "franz-go", "kafka-python", "aiokafka"]), TOPIC, "librdkafka", "classic", "range"),
+    scenario("churn, cooperative", False, churn(["librdkafka", "franz-go"]), TOPIC, "librdkafka", "classic", "cooperative-sticky"),
+    scenario("churn, consumer protocol", False, churn(["librdkafka", "franz-go", "java"]), TOPIC, "librdkafka", "consumer", "uniform"),
     scenario("java migration", False, migration, TOPIC, "java", "classic", "range"),
     of_pattern("java", "classic", "cooperative-sticky", pattern="letters-.*"),
     of_pattern("java", "consumer", "uniform", pattern="letters-.*"),
