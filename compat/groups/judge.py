@@ -134,9 +134,10 @@ def shared(events, intervals):
 def forgotten(history):
     """What was committed stays committed, and is what an admin client sees, through crashes of the broker too."""
     floors = defaultdict(int)
+    # In one and the same millisecond it may have been seen before it was committed.
     events = sorted(
-        [(at, 0, "committed", [(tuple(p), o)]) for p, at, o in acknowledged_commits(history)]
-        + [(each.asked, 1, "seen", list(each.offsets.items())) for each in history.observations],
+        [(each.asked, 0, "seen", list(each.offsets.items())) for each in history.observations]
+        + [(at, 1, "committed", [(tuple(p), o)]) for p, at, o in acknowledged_commits(history)],
         key=lambda each: each[:2],
     )
     for at, _, what, offsets in events:
