@@ -110,7 +110,8 @@ impl GroupMachine {
     }
 
     fn upgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, generation: i32, members: Vec<Converted>) {
-        let generation = if planted(Fault::UpgradeToFirstEpoch) { 1 } else { generation };
+        // Whose first rebalance is not over is at 0, which is the epoch of who has not joined.
+        let generation = if planted(Fault::UpgradeToFirstEpoch) { 1 } else { generation.max(1) };
         self.take_classic_for_now(cx, group_id);
         for member in &members {
             self.write(cx, records::member(group_id, &member.id, Some(member.value.clone())));
