@@ -280,6 +280,9 @@ impl Ring {
             let epochs = [&before, after].map(|state| oracle::epochs::of_group(state, group));
             if epochs.iter().any(|known| known.is_none_or(|(_, members)| members == 0)) {
                 self.ownership.forget(group);
+                // Who still takes itself for a member joins another group of that name.
+                let clients = self.seats.iter_mut().flatten().filter(|client| client.group == group);
+                clients.for_each(Client::forget_assured);
             }
             let is_classic = |state: &State| state.classic.contains_key(group);
             let members = epochs[0].is_some_and(|(_, members)| members > 0);

@@ -142,7 +142,8 @@ impl GroupMachine {
                     }
                     budget.looks -= 1;
                     at = Some((topic.clone(), *partition));
-                    let goes = topic_is_gone(offset, topic, cx.image) || (!is_read && runs.out(offset, cx.now, retention_ms));
+                    let goes =
+                        topic_is_gone(offset, topic, cx.image) || (!is_read && runs.out(offset, cx.now, retention_ms));
                     if goes && !self.state.is_pending(group, topic, *partition) {
                         budget.deletions -= 1;
                         expired.push((topic.clone(), *partition));

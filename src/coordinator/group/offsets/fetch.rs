@@ -32,8 +32,7 @@ impl GroupMachine {
                 return answer;
             }
         }
-        let fetch =
-            Fetch { machine: self, committed, image, group_id, require_stable, left: Cell::new(ANSWER_MAX) };
+        let fetch = Fetch { machine: self, committed, image, group_id, require_stable, left: Cell::new(ANSWER_MAX) };
         answer.topics = match &request.topics {
             Some(topics) => topics.iter().map(|topic| fetch.topic(topic)).collect(),
             None => fetch.everything(),

@@ -360,7 +360,7 @@ impl Classic {
                 ErrorCode::CoordinatorLoadInProgress | ErrorCode::CoordinatorNotAvailable | ErrorCode::NotCoordinator,
             ) => Ok(()),
             // It hears the same with its next heartbeat, and gives up what it has.
-            Some(ErrorCode::FencedInstanceId) => {
+            Some(ErrorCode::FencedInstanceId | ErrorCode::GroupIdNotFound) => {
                 self.next_at = now;
                 Ok(())
             }

@@ -299,6 +299,13 @@ impl Client {
         }
     }
 
+    /// Nobody is a member any more: what comes counts from the beginning.
+    pub fn forget_assured(&mut self) {
+        if let Protocol::Classic(classic) = &mut self.protocol {
+            classic.synced = -1;
+        }
+    }
+
     /// Closes it. What it says last, if anything.
     pub fn close(&mut self) -> Option<Request> {
         self.is_done = true;
