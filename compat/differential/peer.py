@@ -162,6 +162,20 @@ class Peer:
         loading = (14, 15, 16)  # COORDINATOR_LOAD_IN_PROGRESS, COORDINATOR_NOT_AVAILABLE, NOT_COORDINATOR
         self.until(lambda: all(g["ErrorCode"] not in loading for g in self.call("DescribeGroups", 5, {"Groups": everywhere})["Groups"]), 30)
 
+    def create_for_groups(self, name, partitions=1):
+        """Creates a topic and waits until every coordinator knows it: Kafka tells each of them at a time of its own."""
+        full = self.create(name, partitions)
+        joins = {"MemberId": "m", "MemberEpoch": 0, "RebalanceTimeoutMs": 60_000, "SubscribedTopicNames": [full], "TopicPartitions": []}
+
+        def is_known(group):
+            answer = self.call("ConsumerGroupHeartbeat", 1, joins | {"GroupId": group})
+            self.call("ConsumerGroupHeartbeat", 1, {"GroupId": group, "MemberId": "m", "MemberEpoch": -1})
+            return bool(answer["Assignment"] and answer["Assignment"]["TopicPartitions"])
+
+        for n in range(20):  # enough to come to each coordinator
+            self.until(lambda: is_known(f"{full}-known-{n}"))
+        return full
+
     def served(self, name, partitions):
         """Waits until the broker serves a topic: Kafka answers from its controller, a little before its broker knows."""
         asked = [{"PartitionIndex": n, "Timestamp": -1} for n in range(partitions)]

@@ -53,7 +53,7 @@ def committing(peer, label, group, member, epoch, name, partition):
 def consumers_of_two(peer):
     """A second member joins: the first gives up half, and only then the second has it."""
     peer.coordinate()
-    name, group = peer.create("t", 4), peer.topic("g")
+    name, group = peer.create_for_groups("t", 4), peer.topic("g")
     for assignor in ("uniform", "range"):
         group = peer.topic(assignor)
         one = beats(peer, f"{assignor}: one joins", first(group, "one", name, ServerAssignor=assignor))
@@ -89,7 +89,7 @@ def consumers_of_two(peer):
 def consumers_static(peer):
     """A member with an instance id leaves for a while and comes back under another member id."""
     peer.coordinate()
-    name, group = peer.create("t", 3), peer.topic("g")
+    name, group = peer.create_for_groups("t", 3), peer.topic("g")
     one = beats(peer, "joins", first(group, "one", name, InstanceId="i"))
     beats(peer, "has all", beat(group, one, assigned(one)))
     for label, fields in {
@@ -115,7 +115,7 @@ def consumers_static(peer):
 def from_classic_to_consumer_and_back(peer):
     """A consumer joins a classic group, which is a consumer group from then on; when it leaves the group is classic again."""
     peer.coordinate()
-    name, group = peer.create("t", 4), peer.topic("g")
+    name, group = peer.create_for_groups("t", 4), peer.topic("g")
     says = (("range", subscription(name)),)
     alone(peer, "unreadable", peer.topic("unreadable"), protocols=says)
     beats(peer, "a consumer joins what cannot be read", first(peer.topic("unreadable"), "new", name))
@@ -155,7 +155,7 @@ def from_classic_to_consumer_and_back(peer):
 def groups_bad_input(peer):
     """What is too much, and what is odd."""
     peer.coordinate()
-    name = peer.create("t")
+    name = peer.create_for_groups("t")
 
     def tell(size):
         """The codes of a life with so much metadata: join, sync, and a heartbeat after it."""

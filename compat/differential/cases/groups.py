@@ -265,7 +265,7 @@ def classic_offsets(peer):
 def consumer_lives(peer):
     """One member of the consumer protocol, from its first heartbeat to its last."""
     peer.coordinate()
-    name = peer.create("t", 3)
+    name = peer.create_for_groups("t", 3)
     for version in (0, 1):
         group = peer.topic(f"g{version}")
         label = f"v{version}"
@@ -312,7 +312,7 @@ def consumer_lives(peer):
 def consumer_refused(peer):
     """First heartbeats that are wrong in one way each."""
     peer.coordinate()
-    name = peer.create("t", 2)
+    name = peer.create_for_groups("t", 2)
     for version in (0, 1):
         good = {"GroupId": peer.topic(f"g{version}"), "MemberId": "" if version == 0 else "m", "MemberEpoch": 0,
                 "RebalanceTimeoutMs": SESSION_MS, "SubscribedTopicNames": [name], "TopicPartitions": []}
@@ -350,7 +350,7 @@ def consumer_refused(peer):
 def groups_of_two_kinds(peer):
     """What each protocol is told of the other's groups."""
     peer.coordinate()
-    name = peer.create("t", 2)
+    name = peer.create_for_groups("t", 2)
     consumers = peer.topic("consumers")
     peer.ask("a consumer", "ConsumerGroupHeartbeat", 1, {
         "GroupId": consumers, "MemberId": "m", "MemberEpoch": 0, "RebalanceTimeoutMs": SESSION_MS,
