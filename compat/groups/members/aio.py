@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
 from aiokafka.coordinator.assignors.sticky.sticky_assignor import StickyPartitionAssignor
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaConnectionError, KafkaError
 from member import HEARTBEAT_MS, OPTIONS, SESSION_MS, Processed, closing, run, say_partitions, say_refused
 
 logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
@@ -17,21 +17,11 @@ owned = set()  # as its callbacks say: what it fetched before may still come aft
 
 
 async def consume():
-    client = AIOKafkaConsumer(
-        bootstrap_servers=OPTIONS["address"],
-        group_id=OPTIONS["group"],
-        group_instance_id=OPTIONS.get("instance"),
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        partition_assignment_strategy=[ASSIGNORS[OPTIONS["assignor"]]],
-        session_timeout_ms=SESSION_MS,
-        heartbeat_interval_ms=HEARTBEAT_MS,
-        metadata_max_age_ms=1000,
-    )
     # A rebalance goes on beside the loop: what is processed and committed must not be cut in two by it.
     whole = asyncio.Lock()
-    client.subscribe(topics=OPTIONS["topics"].split(","), listener=Listener(client, whole))
-    await client.start()
+    client = None
+    while client is None:
+        client = await started(whole)
     while not closing.is_set():
         try:
             found = await client.getmany(timeout_ms=100)
@@ -44,6 +34,30 @@ async def consume():
     async with whole:
         await commit(client, processed.of(list(processed.offsets)))
     await client.stop()
+
+
+async def started(whole):
+    """A consumer, or None where no broker is there just now, which aiokafka does not wait for when it starts."""
+    client = AIOKafkaConsumer(
+        bootstrap_servers=OPTIONS["address"],
+        group_id=OPTIONS["group"],
+        group_instance_id=OPTIONS.get("instance"),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        partition_assignment_strategy=[ASSIGNORS[OPTIONS["assignor"]]],
+        session_timeout_ms=SESSION_MS,
+        heartbeat_interval_ms=HEARTBEAT_MS,
+        metadata_max_age_ms=1000,
+    )
+    client.subscribe(topics=OPTIONS["topics"].split(","), listener=Listener(client, whole))
+    try:
+        await client.start()
+    except KafkaConnectionError as failure:
+        say_refused(failure)
+        await client.stop()
+        await asyncio.sleep(0.1)
+        return None
+    return client
 
 
 class Listener(ConsumerRebalanceListener):

@@ -1,6 +1,7 @@
 """One member of a group over kafka-python."""
 
 import logging
+import time
 
 from kafka import AsyncConsumerRebalanceListener, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.coordinator.assignors.cooperative_sticky import CooperativeStickyAssignor
@@ -21,18 +22,9 @@ processed = Processed()
 
 
 def consume():
-    client = KafkaConsumer(
-        bootstrap_servers=OPTIONS["address"],
-        group_id=OPTIONS["group"],
-        group_instance_id=OPTIONS.get("instance"),
-        auto_offset_reset="earliest",
-        enable_auto_commit=False,
-        partition_assignment_strategy=[ASSIGNORS[OPTIONS["assignor"]]],
-        session_timeout_ms=SESSION_MS,
-        heartbeat_interval_ms=HEARTBEAT_MS,
-        reconnect_backoff_max_ms=200,
-        metadata_max_age_ms=1000,
-    )
+    client = None
+    while client is None:
+        client = started()
     client.subscribe(topics=OPTIONS["topics"].split(","), listener=Listener(client))
     while not closing.is_set():
         found = client.poll(timeout_ms=100)
@@ -40,6 +32,27 @@ def consume():
         commit(client, processed.due())
     commit(client, processed.of(list(processed.offsets)))
     client.close(autocommit=False)
+
+
+def started():
+    """A consumer, or None where no broker is there just now, which kafka-python does not wait for when it starts."""
+    try:
+        return KafkaConsumer(
+            bootstrap_servers=OPTIONS["address"],
+            group_id=OPTIONS["group"],
+            group_instance_id=OPTIONS.get("instance"),
+            auto_offset_reset="earliest",
+            enable_auto_commit=False,
+            partition_assignment_strategy=[ASSIGNORS[OPTIONS["assignor"]]],
+            session_timeout_ms=SESSION_MS,
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            reconnect_backoff_max_ms=200,
+            metadata_max_age_ms=1000,
+        )
+    except KafkaError as failure:
+        say_refused(failure)
+        time.sleep(0.1)
+        return None
 
 
 class Listener(AsyncConsumerRebalanceListener):
