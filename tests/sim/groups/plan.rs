@@ -78,7 +78,6 @@ impl Plan {
                 session_timeout_ms: 8_000,
                 heartbeat_interval_ms: 1_500,
                 assignment_interval_ms: random.pick(&[0, 0, 1_000]),
-                ..GroupSettings::default().consumer
             },
             regex_refresh_interval_ms: 5_000,
             offsets_retention_minutes: if self.offsets_expire { 1 } else { 10_000 },
