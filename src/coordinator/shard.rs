@@ -41,6 +41,8 @@ const CLOCK_STEP_MS: i64 = 1_000;
 const DEADLINES_AT_ONCE: usize = 1_000;
 /// So many bytes of changes are worth writing into the view.
 const VIEW_BATCH: usize = 4 << 20;
+/// Deleted topics that are remembered.
+const DELETED_TOPICS_MAX: usize = 10_000;
 /// Between two attempts to load a log that cannot be read.
 const RELOAD_DELAY: Duration = Duration::from_secs(1);
 
@@ -95,6 +97,8 @@ struct Active {
     pending: VecDeque<Uncommitted>,
     calls: HashMap<CallId, Waiting>,
     clock: Clock,
+    /// The last ones: where the removal of their offsets is lost, it has to begin anew.
+    deleted_topics: VecDeque<Arc<str>>,
     /// How far `committed` is.
     position: Position,
     /// What `committed` has and the view has not.
@@ -275,6 +279,9 @@ impl Shard {
                     let _ = reply.send(Ok(active.machine.query(now, &active.committed, &image, &query)));
                 }
                 Work::TopicsChanged { deleted } => {
+                    active.deleted_topics.extend(deleted.iter().cloned());
+                    let too_many = active.deleted_topics.len().saturating_sub(DELETED_TOPICS_MAX);
+                    active.deleted_topics.drain(..too_many);
                     let before = active.machine.state().clone();
                     let mut out = Out::default();
                     active.machine.on_image(now, &image, &deleted, &mut out);
@@ -398,7 +405,7 @@ impl Shard {
     fn fall_back(&self, active: &mut Active, state: State, now: Timestamp, error: ErrorCode) {
         active.refuse_all_but_pending(error);
         let image = self.around.quorum.image();
-        active.machine = GroupMachine::load(self.settings(), state, now, &image);
+        active.machine.fall_back(state, now, &image, active.deleted_topics.iter().cloned());
     }
 
     /// Loads the log, and does what has no caller, until the shard ends.
@@ -554,6 +561,7 @@ impl Shard {
                     machine,
                     committed: state,
                     pending: VecDeque::new(),
+                    deleted_topics: VecDeque::new(),
                     position,
                     changes,
                     write_view_at: VIEW_BATCH,

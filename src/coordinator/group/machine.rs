@@ -47,6 +47,20 @@ impl GroupMachine {
         machine
     }
 
+    /// What was decided after `state` was lost. Begins anew with that, and knows of topics that were deleted meanwhile.
+    pub fn fall_back(
+        &mut self,
+        state: State,
+        now: Timestamp,
+        image: &Image,
+        deleted_topics: impl IntoIterator<Item = Arc<str>>,
+    ) {
+        let mut forgetting = self.take_forgetting();
+        forgetting.extend(deleted_topics);
+        *self = GroupMachine::load(Arc::clone(&self.settings), state, now, image);
+        self.forget_anew(now, forgetting);
+    }
+
     /// All that is appended or decided.
     pub fn state(&self) -> &State {
         &self.state

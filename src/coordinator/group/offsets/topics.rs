@@ -6,6 +6,7 @@ use super::expire::DELETED_PER_STEP;
 use crate::{
     coordinator::group::{CommittedOffset, GroupMachine, machine::Cx},
     metadata::Image,
+    model::Timestamp,
 };
 
 /// Topics whose offsets are being removed, and the groups that are still to be looked at.
@@ -27,6 +28,19 @@ impl GroupMachine {
         self.soft.offsets.forgetting = Some(Forgetting { topics, groups: Bound::Unbounded });
         self.forget_slice(cx);
         self.set_expiry(cx.now);
+    }
+
+    /// The deleted topics of which there may still be offsets.
+    pub(in crate::coordinator::group) fn take_forgetting(&mut self) -> BTreeSet<Arc<str>> {
+        self.soft.offsets.forgetting.take().map(|forgetting| forgetting.topics).unwrap_or_default()
+    }
+
+    /// Goes through all groups for offsets of these topics: what was decided of them before has not happened.
+    pub(in crate::coordinator::group) fn forget_anew(&mut self, now: Timestamp, topics: BTreeSet<Arc<str>>) {
+        if !topics.is_empty() {
+            self.soft.offsets.forgetting = Some(Forgetting { topics, groups: Bound::Unbounded });
+            self.set_expiry(now);
+        }
     }
 
     /// Whether there may still be offsets of a deleted topic of this name.
