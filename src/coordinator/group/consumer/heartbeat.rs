@@ -49,7 +49,9 @@ impl GroupMachine {
     ) -> Result<ConsumerGroupHeartbeatResponse, Refusal> {
         let group_id = request.group_id.as_str();
         let joins = request.member_epoch == 0;
+        let was_classic = self.state.classic.contains_key(group_id);
         self.enter_consumer_group(cx, request, joins)?;
+        let is_converted = was_classic && self.state.consumer.contains_key(group_id);
         self.check_consumer_group_size(group_id, &request.member_id)?;
         let member_id: Arc<str> = if request.member_id.is_empty() {
             caller.fresh.to_string().into()
@@ -68,7 +70,9 @@ impl GroupMachine {
             }
             value => self.write_member(cx, group_id, &member_id, value, said_by(request, caller, value))?,
         };
-        let bumps = change.names || change.resolved;
+        // A classic group may have been about to rebalance: what a member had that is gone is nobody's in its last assignment. (Kafka
+        // relies on it that who joins brings a new subscription; a static member may come back with the same.)
+        let bumps = change.names || change.resolved || is_converted;
         self.refresh_group_epoch(cx, group_id, bumps);
         self.refresh_target(cx, group_id, before.value.is_none())?;
         self.reconcile(cx, group_id, &member_id, change.any(), request.topic_partitions.as_deref())?;

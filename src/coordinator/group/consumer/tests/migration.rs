@@ -348,13 +348,13 @@ fn a_group_that_came_to_the_classic_protocol_rebalances_also_where_its_coordinat
 }
 
 #[test]
-fn a_group_that_has_not_had_a_generation_begins_with_the_first_epoch() {
+fn a_group_that_has_not_had_a_generation_has_an_epoch_all_the_same() {
     let mut bench = Bench::new();
     let mut a = Classic::new(&["t"]);
     let call = a.begin_join(&mut bench).unwrap();
     let c = Member::by_regex("c", "t.*");
     let answer = bench.heartbeat(c.full());
-    assert_eq!((answer.error_code, answer.member_epoch), (0, 1));
+    assert_eq!((answer.error_code, answer.member_epoch), (0, 2));
     assert!(matches!(bench.answer(call), Some(Answer::JoinGroup(_))), "it is to join again");
 }
 
