@@ -9,7 +9,7 @@ fn a_coordinator_that_answers_before_the_commit() {
 
 #[test]
 fn decisions_that_outlive_the_loss_of_their_records() {
-    is_found(Fault::KeepGroupSpeculation, &["replay"]);
+    is_found(Fault::KeepGroupSpeculation, &["replay", "answers"]);
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn commits_of_those_who_are_members_no_more() {
 
 #[test]
 fn a_conversion_that_forgets_the_generation() {
-    is_found(Fault::UpgradeToFirstEpoch, &["epochs"]);
+    is_found(Fault::UpgradeToFirstEpoch, &["epochs", "ownership"]);
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! An offset that is committed stays what it is until somebody commits another one, unless its topic is gone, an operator has
 //! deleted it, or it has expired; and only who is a member commits for a group that has members.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use felice_protocol::coordinator::GroupRecord;
 
@@ -42,10 +42,11 @@ impl Offsets {
         self.known.len()
     }
 
-    /// How many a reader is told that asks for all.
-    pub fn count_of(&self, group: &str, world: &World) -> usize {
+    /// How many a reader is told that asks for all: at least, and at most.
+    pub fn count_of(&self, group: &str, world: &World) -> RangeInclusive<usize> {
         let of_group = self.known.iter().filter(|((of, ..), _)| of == group);
-        of_group.filter(|((_, topic, _), known)| known.is_of(topic, world)).count()
+        let current = of_group.clone().filter(|((_, topic, _), known)| known.is_of(topic, world)).count();
+        current..=of_group.count()
     }
 
     /// A decision was made against this state, which it has changed already.
@@ -150,7 +151,7 @@ impl Offsets {
         Ok(())
     }
 
-    /// What a reader is told is what is committed, for the topic that has the name now.
+    /// What a reader is told is what is committed. That of a topic that had the name before may be told until it is deleted.
     pub fn check_told(
         &self,
         (group, topic, partition): (&str, &str, i32),
@@ -158,8 +159,11 @@ impl Offsets {
         world: &World,
     ) -> Result<(), Violation> {
         let known = self.known.get(&(group.to_owned(), topic.to_owned(), partition));
-        let offset = known.filter(|known| known.is_of(topic, world)).map_or(-1, |known| known.offset);
-        if told == offset {
+        let is_right = match known {
+            Some(known) => told == known.offset || told == -1 && !known.is_of(topic, world),
+            None => told == -1,
+        };
+        if is_right {
             return Ok(());
         }
         let what = format!("{group} has committed {known:?} of {topic}-{partition}, and was told {told}");
