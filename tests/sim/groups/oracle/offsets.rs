@@ -114,7 +114,11 @@ impl Offsets {
                 // It makes up for a deletion that it has missed.
                 Cause::Deadline if world.name_of(TopicId(known.topic_id)).is_none() => true,
                 Cause::Deadline => {
-                    decided.at.0 - known.committed_at.0 >= self.retention_ms && !is_subscribed(before, group, topic)
+                    // As in Kafka, a commit to a group that is empty does not begin the time anew.
+                    let empty_since =
+                        before.classic.get(&**group).map_or(i64::MAX, |group| group.current_state_timestamp);
+                    let since = known.committed_at.0.min(empty_since);
+                    decided.at.0 - since >= self.retention_ms && !is_subscribed(before, group, topic)
                 }
                 Cause::Command(command) => match &**command {
                     Command::DeleteGroup(deleted) => deleted == group,
