@@ -100,7 +100,7 @@ def cut_requests(peer):
 @case
 def many_at_once(peer):
     """Requests that are sent before earlier ones are answered are answered in their order."""
-    name = peer.create("t")
+    name = peer.create("t", retention_ms=-1)
     peer.hang_up()
     sent = []
     raw = b""
