@@ -6,6 +6,7 @@ tells every event.
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,7 @@ def main():
     arguments.add_argument("--show", action="store_true")
     arguments.add_argument("--seed", type=int, default=random.randrange(1_000_000), help="of what is done at random")
     chosen = arguments.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended
     run = [each for each in SCENARIOS if chosen.only in each.title and (each.fast or chosen.share == "groups")]
     run = [each for each in run if chosen.title in (None, each.title)]
     faults.found()
