@@ -410,7 +410,9 @@ impl Ring {
             return;
         }
         let Request { command, version, .. } = request;
-        let copy = (!self.heals && self.plan.stale_copies && self.random.one_in(10)).then(|| command.clone());
+        // Not of what may be answered with an assignment that is told only once.
+        let may_copy = self.plan.stale_copies && !matches!(command, Command::ConsumerGroupHeartbeat(_));
+        let copy = (!self.heals && may_copy && self.random.one_in(10)).then(|| command.clone());
         self.send(at, Message::Request(Asked { call, from }, command, version));
         if let Some(copy) = copy {
             let (at, call) = (self.after(0, 8_000), CallId(self.sent + 1));
