@@ -354,7 +354,7 @@ class Storm(threading.Thread):
 
 def storm(bench):
     section = f"p99 at 2,000 messages/s of 1 KiB, quiet and while {STORM_GROUPS:,} groups rebalance in turn, on the disk"
-    paced = {"size": 1024, "rate": 2000, "seconds": bench.args.latency_s, "skip": 1}
+    paced = {"size": 1024, "rate": 2000, "seconds": bench.args.latency_s, "skip": 1, "consume": 1}
     for number in range(bench.args.rounds):
         for kind in bench.brokers_only:
             bench.progress(f"storm, round {number + 1} of {bench.args.rounds}: {kind.name}")
