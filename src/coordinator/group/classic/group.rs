@@ -137,6 +137,13 @@ impl ClassicGroup {
         group
     }
 
+    /// Makes one of its members the leader.
+    pub fn lead_by(&mut self, member_id: &Arc<str>) {
+        if self.members.contains_key(member_id) {
+            self.leader = Some(Arc::clone(member_id));
+        }
+    }
+
     pub fn id(&self) -> &Arc<str> {
         &self.id
     }

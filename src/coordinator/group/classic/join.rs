@@ -18,7 +18,7 @@ const NEW_MEMBER_JOIN_TIMEOUT_MS: i32 = 5 * 60 * 1_000;
 const MEMBER_ID_REQUIRED_FROM: i16 = 4;
 
 /// From here on a static leader that comes back is told that it leads, and that there is nothing to assign (KIP-814).
-const SKIP_ASSIGNMENT_FROM: i16 = 9;
+pub(in crate::coordinator::group) const SKIP_ASSIGNMENT_FROM: i16 = 9;
 
 /// What a new member id has behind the name that it is made of.
 const NEW_ID_EXTRA: usize = "-00000000-0000-0000-0000-000000000000".len();

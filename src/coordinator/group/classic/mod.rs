@@ -31,12 +31,12 @@ use felice_protocol::{
     messages::{describe_groups::DescribedGroup, heartbeat::*, join_group::*, leave_group::*, sync_group::*},
 };
 
-pub(super) use self::record::size as classic_group_size;
 use self::{group::InitialDelay, record::tombstone};
 pub use self::{
     group::{ClassicGroup, ClassicState},
     member::{ClassicMember, MemberProtocol},
 };
+pub(super) use self::{join::SKIP_ASSIGNMENT_FROM, record::size as classic_group_size};
 use super::{Answer, CallId, GroupMachine, GroupSettings, Out, State, Timer, Timers, machine::Cx};
 use crate::{
     env::faults::{Fault, planted},
@@ -184,6 +184,13 @@ impl GroupMachine {
         }
         group.check_invariants();
         self.soft.classic.groups.insert(Arc::clone(&group.id), group);
+    }
+
+    /// What a member is told that has joined a group which stays as it is: it leads, where it does, and has nothing to assign
+    /// (KIP-814).
+    pub(super) fn back_in_classic(&self, group_id: &str, member_id: &str) -> Option<JoinGroupResponse> {
+        let group = self.soft.classic.groups.get(group_id).filter(|group| group.state == ClassicState::Stable)?;
+        Some(JoinGroupResponse { skip_assignment: group.is_leader(member_id), ..group.joined_as(member_id) })
     }
 
     fn turn<'a>(&'a mut self, cx: &'a mut Cx<'_>) -> Turn<'a> {

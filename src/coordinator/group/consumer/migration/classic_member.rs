@@ -16,7 +16,8 @@ use felice_protocol::{
 use super::{
     super::{
         super::{
-            Answer, Caller, ConsumerGroup, GroupMachine, MigrationPolicy, Timer, command::refused_join, machine::Cx,
+            Answer, Caller, ConsumerGroup, GroupMachine, MigrationPolicy, Timer, classic::SKIP_ASSIGNMENT_FROM,
+            command::refused_join, machine::Cx,
         },
         after,
         member::MemberState,
@@ -91,7 +92,14 @@ impl GroupMachine {
             protocol_name: Some(preferred.name.clone()),
             ..JoinGroupResponse::default()
         };
-        if !downgrades || !self.downgrade(cx, group_id, &[], !is_assigned) {
+        // Only who leads sees topics change. Nobody else has been told that it leads: where this one cannot be, all join again. (Kafka
+        // leaves the group without one that knows.)
+        let leader = (is_assigned && caller.version >= SKIP_ASSIGNMENT_FROM).then_some(&member_id);
+        if downgrades && self.downgrade(cx, group_id, &[], leader) {
+            if let Some(told) = leader.and_then(|leader| self.back_in_classic(group_id, leader)) {
+                return Ok(told);
+            }
+        } else {
             let (group, member): (Arc<str>, Arc<str>) = (group_id.into(), member_id);
             self.soft.timers.cancel(&Timer::ConsumerJoin { group: Arc::clone(&group), member: Arc::clone(&member) });
             self.renew_session_for(cx, group_id, &member, request.session_timeout_ms);

@@ -39,15 +39,22 @@ impl GroupMachine {
         if !all_classic || stay == 0 || !self.may_downgrade_to(stay) {
             return false;
         }
-        self.downgrade(cx, group_id, leaving, true)
+        self.downgrade(cx, group_id, leaving, None)
     }
 
     pub(super) fn may_downgrade_to(&self, members: usize) -> bool {
         self.settings.migration.downgrades() && members <= self.settings.classic_max_size
     }
 
-    /// Makes it a classic group of all members but these; false where that would not fit a record.
-    pub(super) fn downgrade(&mut self, cx: &mut Cx<'_>, group_id: &str, leaving: &[Arc<str>], rebalance: bool) -> bool {
+    /// Makes it a classic group of all members but these; false where that would not fit a record. Members are to join it again,
+    /// unless there is one that can be told that it leads.
+    pub(super) fn downgrade(
+        &mut self,
+        cx: &mut Cx<'_>,
+        group_id: &str,
+        leaving: &[Arc<str>],
+        leader: Option<&Arc<str>>,
+    ) -> bool {
         let Some(group) = self.state.consumer.get(group_id).cloned() else { return false };
         let stay = group.members.iter().filter(|(member_id, _)| !leaving.contains(member_id));
         let members: Vec<ClassicMember> = stay.filter_map(|(id, value)| classic_member(id, value)).collect();
@@ -60,14 +67,17 @@ impl GroupMachine {
             member.assignment = target_of(&group, &member.id, &metadata, cx);
             member
         };
-        let classic = make(members.into_iter().map(with_assignment).collect());
+        let mut classic = make(members.into_iter().map(with_assignment).collect());
+        if let Some(leader) = leader {
+            classic.lead_by(leader);
+        }
         let tombstones = |member_id: &Arc<str>| 3 * (TOMBSTONE_SIZE + group_id.len() + member_id.len());
         let tombstones: usize = group.members.keys().map(tombstones).sum();
         if classic_group_size(&classic).saturating_add(tombstones) > self.settings.record_max_bytes {
             return false;
         }
         self.delete_consumer(cx, group_id);
-        self.begin_classic(cx, classic, rebalance);
+        self.begin_classic(cx, classic, leader.is_none());
         true
     }
 }
