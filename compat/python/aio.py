@@ -160,7 +160,7 @@ class Admin:
         return nodes, cluster["controller_id"], cluster["cluster_id"]
 
     def topics(self):
-        return set(run(self._client.list_topics()))
+        return {name for name in run(self._client.list_topics()) if not name.startswith("__")}
 
     def describe_topic(self, name):
         """{partition: (leader, replicas, isr)}"""
