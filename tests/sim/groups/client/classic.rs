@@ -261,7 +261,9 @@ impl Classic {
         self.generation = answer.generation_id;
         let mut assignments = Vec::new();
         if answer.leader == self.member_id {
-            self.assigned_for = Some(topics_of(world).collect());
+            // Kafka's own client takes the topics of now for those that it assigned before it went away, and never learns what changed
+            // in between, which no coordinator can see. This one looks.
+            self.assigned_for = Some(if answer.skip_assignment { BTreeSet::new() } else { topics_of(world).collect() });
             if !answer.skip_assignment {
                 let protocol = answer.protocol_name.as_deref().unwrap_or_default();
                 assignments = assign(protocol, &answer, world)?;
