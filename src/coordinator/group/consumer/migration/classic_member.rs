@@ -73,6 +73,12 @@ impl GroupMachine {
         };
 
         let (before, downgrades) = self.joining_classic(cx, group_id, &member_id, instance_id, is_unknown)?;
+        // One that comes anew has nothing. One that still has partitions was thrown out, and others may have them by now: it is to
+        // let go of them before it joins. (Kafka takes it in, and it learns that from its next assignment.)
+        if before.value.is_none() && !is_unknown && !wants.owned_partitions.is_empty() {
+            let message = format!("Member {member_id} is not a member of group {group_id}.");
+            return Err(Refusal::new(ErrorCode::UnknownMemberId, message));
+        }
         let value = said_by(request, caller, &wants, before.value.as_deref());
         let change = self.write_member(cx, group_id, &member_id, before.value.as_deref(), value)?;
         self.refresh_group_epoch(cx, group_id, change.any());

@@ -348,6 +348,28 @@ fn a_group_that_came_to_the_classic_protocol_rebalances_also_where_its_coordinat
 }
 
 #[test]
+fn who_was_thrown_out_lets_go_of_what_it_had_before_it_joins_anew() {
+    let mut bench = Bench::new();
+    bench.topic("t", 6);
+    let (mut a, mut b) = two_in_a_classic_group(&mut bench);
+    let mut c = Member::new("c", &["t"]);
+    c.join(&mut bench);
+    settle_mixed(&mut bench, &mut [&mut a, &mut b], &mut [&mut c]);
+    // `a` is thrown out, and does not know.
+    assert_eq!(a.leave(&mut bench), ErrorCode::None);
+    settle_mixed(&mut bench, &mut [&mut b], &mut [&mut c]);
+    assert!(!a.has.is_empty());
+    let refused = a.begin_join(&mut bench).unwrap_err();
+    assert_eq!(refused.error_code, ErrorCode::UnknownMemberId.code());
+    a.has.clear();
+    a.id.clear();
+    let answer = a.begin_join(&mut bench).unwrap_err();
+    a.joined(&answer);
+    settle_mixed(&mut bench, &mut [&mut a, &mut b], &mut [&mut c]);
+    assert_eq!(all(&[&a, &b], &[&c]), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
 fn a_group_that_has_not_had_a_generation_has_an_epoch_all_the_same() {
     let mut bench = Bench::new();
     let mut a = Classic::new(&["t"]);
