@@ -62,6 +62,8 @@ pub fn cooperative(members: &BTreeMap<String, Claim>, partitions: impl Fn(TopicI
         let wanting = assigned.iter().filter(|(id, _)| wants(id, held));
         wanting.min_by_key(|(_, has)| has.len()).map(|(id, has)| (id.clone(), has.len()))
     };
+    // Those that few want go first: else what is free can go round and round between who has to take it and who may.
+    free.sort_by_key(|held| members.keys().filter(|id| wants(id, *held)).count());
     for held in free {
         if let Some((member, _)) = least(&assigned, held) {
             assigned.get_mut(&member).expect("each member has an entry").insert(held);
