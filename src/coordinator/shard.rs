@@ -300,7 +300,8 @@ impl Shard {
                 self.take_in(active, &mut round, before, out, now);
             }
         }
-        self.append(active, round, now);
+        let state = active.machine.state().clone();
+        self.append(active, round, state, now);
         let view_is_due = active.changes.bytes() >= active.write_view_at;
         if !active.pending.is_empty() || view_is_due || is_earlier(active.machine.next_deadline(), active.wakes_at) {
             self.wake.notify_one();
@@ -326,10 +327,10 @@ impl Shard {
             error!(partition = %self.journal.partition.name(), "a group's record cannot be written: {why}");
         } else if encoded.size() <= batch_max {
             if round.encoded.size() + encoded.size() > batch_max {
-                let full =
-                    mem::replace(round, Round { encoded: Encoded::default(), answers: Vec::new(), base: before });
+                let next = Round { encoded: Encoded::default(), answers: Vec::new(), base: before.clone() };
+                let full = mem::replace(round, next);
                 // After a failure the decision at hand is as lost as those.
-                if !self.append(active, full, now) {
+                if !self.append(active, full, before, now) {
                     active.answer_failed(out.answers, ErrorCode::CoordinatorNotAvailable);
                     *round = active.begin_round();
                     return;
@@ -344,16 +345,20 @@ impl Shard {
                 "what a group would write, {} bytes, is more than max.message.bytes allows, {batch_max}", encoded.size()
             );
         }
-        let full =
-            mem::replace(round, Round { encoded: Encoded::default(), answers: Vec::new(), base: before.clone() });
-        self.append(active, full, now);
+        let next = Round { encoded: Encoded::default(), answers: Vec::new(), base: before.clone() };
+        let full = mem::replace(round, next);
+        let is_appended = self.append(active, full, before.clone(), now);
         active.answer_failed(out.answers, ErrorCode::UnknownServerError);
-        self.fall_back(active, before, now, ErrorCode::CoordinatorNotAvailable);
+        // Else it has fallen back already, and further.
+        if is_appended {
+            self.fall_back(active, before, now, ErrorCode::CoordinatorNotAvailable);
+        }
         *round = active.begin_round();
     }
 
-    /// Appends a round; false where that fails, and then it has never been.
-    fn append(&self, active: &mut Active, round: Round, now: Timestamp) -> bool {
+    /// Appends a round, which leads to `state`: the machine may have decided more by now. False where that fails, and then it has never
+    /// been.
+    fn append(&self, active: &mut Active, round: Round, state: State, now: Timestamp) -> bool {
         let Round { encoded, answers, base } = round;
         if encoded.is_empty() {
             match active.pending.back_mut() {
@@ -365,7 +370,6 @@ impl Shard {
         }
         match self.journal.append(&encoded, now) {
             Ok(appended) => {
-                let state = active.machine.state().clone();
                 let end = appended.base_offset.plus(encoded.len());
                 let changes = encoded.changes();
                 match (appended.wait_for, active.pending.back_mut()) {
