@@ -65,10 +65,12 @@ pub fn check<'a>(clients: impl Iterator<Item = &'a Client>, committed: &State) -
 
 fn is_member(client: &Client, committed: &State) -> bool {
     if let Some(group) = committed.classic.get(&*client.group) {
-        let member = group.members.iter().find(|member| member.member_id == client.member_id());
-        // Kafka keeps a static member that has not rejoined in time, and its leader may give away what it has.
-        let was_passed_over = client.instance.is_some() && client.epoch() < group.generation;
-        return matches!(client.protocol, Protocol::Classic(_)) && member.is_some() && !was_passed_over;
+        let Protocol::Classic(classic) = &client.protocol else { return false };
+        let is_listed = group.members.iter().any(|member| member.member_id == client.member_id());
+        // Kafka keeps a static member that has not rejoined in time, and its leader may give away what it has. It may have been
+        // told of this generation all the same, by a coordinator that made another one of that number after it was restarted.
+        let was_passed_over = client.instance.is_some() && classic.synced < group.generation;
+        return is_listed && !was_passed_over;
     }
     let Some(group) = committed.consumer.get(&*client.group) else { return false };
     let Some(current) = group.currents.get(client.member_id()) else { return false };
