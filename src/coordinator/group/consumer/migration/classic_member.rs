@@ -85,6 +85,7 @@ impl GroupMachine {
         let owned = owned_partitions(&wants, cx);
         let is_assigned =
             self.state.consumer.get(group_id).is_none_or(|group| group.assignment_epoch() >= group.epoch());
+        let is_settled = is_assigned && self.others_are_reconciled(group_id, &member_id);
         if !downgrades {
             self.refresh_target(cx, group_id, before.value.is_none())?;
         }
@@ -99,8 +100,9 @@ impl GroupMachine {
             ..JoinGroupResponse::default()
         };
         // Only who leads sees topics change. Nobody else has been told that it leads: where this one cannot be, all join again. (Kafka
-        // leaves the group without one that knows.)
-        let leader = (is_assigned && caller.version >= SKIP_ASSIGNMENT_FROM).then_some(&member_id);
+        // leaves the group without one that knows.) They do also where one has yet to give up what is to be another's: Kafka hands
+        // out the targets at once, and then both have it.
+        let leader = (is_settled && caller.version >= SKIP_ASSIGNMENT_FROM).then_some(&member_id);
         if downgrades && self.downgrade(cx, group_id, &[], leader) {
             if let Some(told) = leader.and_then(|leader| self.back_in_classic(group_id, leader)) {
                 return Ok(told);
@@ -113,6 +115,12 @@ impl GroupMachine {
             self.soft.timers.set(sync, after(cx.now, request.rebalance_timeout_ms));
         }
         Ok(answer)
+    }
+
+    fn others_are_reconciled(&self, group_id: &str, member_id: &str) -> bool {
+        let Some(group) = self.state.consumer.get(group_id) else { return true };
+        let mut others = group.members.keys().filter(|other| other.as_ref() != member_id);
+        others.all(|other| group.is_reconciled(other, group.assignment_epoch()))
     }
 
     /// Whether a member knows a protocol that all others know which speak the classic protocol.

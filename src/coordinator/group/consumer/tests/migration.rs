@@ -504,6 +504,29 @@ fn a_static_member_changes_its_protocol_and_keeps_its_partitions() {
 }
 
 #[test]
+fn a_static_member_that_goes_back_waits_for_what_others_have_to_give_up() {
+    let mut bench = Bench::new();
+    bench.topic("t", 4);
+    let mut b = Classic::new(&["t"]);
+    classic_group(&mut bench, &mut [&mut b], &[assignment_of("t", &[0, 1, 2, 3], None)]);
+    let mut c = Member::fixed("c", "i", &["t"]);
+    c.join(&mut bench);
+    assert!(c.has.values().flatten().count() == 0 && b.has.len() == 4);
+    let mut again = Classic { instance_id: Some("i".to_owned()), ..Classic::new(&["t"]) };
+    let answer = again.begin_join(&mut bench).unwrap_err();
+    again.joined(&answer);
+    assert!(bench.machine.state().consumer.is_empty());
+    // Half of it is to be its, and is still the other's.
+    assert_eq!(again.sync(&mut bench), ErrorCode::RebalanceInProgress);
+    let call = again.begin_join(&mut bench).unwrap();
+    assert_eq!(b.heartbeat(&mut bench), ErrorCode::IllegalGeneration);
+    (b.generation, b.has) = (-1, BTreeSet::new());
+    b.begin_join(&mut bench).unwrap_err();
+    let Some(Answer::JoinGroup(answer)) = bench.answer(call) else { panic!("all have joined") };
+    assert_eq!((answer.members.len(), answer.skip_assignment), (2, false));
+}
+
+#[test]
 fn what_a_leader_gave_to_two_is_one_members() {
     let mut bench = Bench::new();
     bench.topic("t", 2);
