@@ -226,7 +226,7 @@ impl Ring {
     }
 
     pub(super) fn append(&mut self, decided: Decided) -> Result<(), Violation> {
-        self.kept.decided(&decided, self.coordinator.machine.state())?;
+        self.kept.decided(&decided, &self.coordinator.machine)?;
         if !self.heals && std::mem::take(&mut self.fails_next) && !decided.records.is_empty() {
             return self.fail(decided);
         }

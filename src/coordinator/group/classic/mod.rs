@@ -117,6 +117,12 @@ impl GroupMachine {
         self.soft.classic.groups.get(group_id)
     }
 
+    /// The generation that members were told last. The log learns of it with its assignment.
+    #[cfg(test)]
+    pub fn classic_generation(&self, group_id: &str) -> Option<i32> {
+        self.classic_group(group_id).map(ClassicGroup::generation)
+    }
+
     /// Kafka's name for the state of a classic group; `None` where there is no such group.
     pub(super) fn classic_state(&self, group_id: &str) -> Option<&'static str> {
         self.classic_group(group_id).map(|group| group.state.name())

@@ -7,7 +7,7 @@ use felice_protocol::coordinator::GroupRecord;
 
 use super::Violation;
 use crate::{
-    coordinator::group::{Answer, Command, State},
+    coordinator::group::{Answer, Command, GroupMachine, State},
     model::{Timestamp, TopicId, Uuid},
     sim::groups::{
         coordinator::{Cause, Decided},
@@ -49,8 +49,8 @@ impl Offsets {
         current..=of_group.count()
     }
 
-    /// A decision was made against this state, which it has changed already.
-    pub fn decided(&self, decided: &Decided, state: &State) -> Result<(), Violation> {
+    /// This machine has decided, and has changed its state already.
+    pub fn decided(&self, decided: &Decided, machine: &GroupMachine) -> Result<(), Violation> {
         let (Cause::Command(command), [(_, Answer::OffsetCommit(answer))]) = (&decided.cause, &decided.answers[..])
         else {
             return Ok(());
@@ -61,9 +61,12 @@ impl Offsets {
             return Ok(());
         }
         let (member, epoch) = (&*asked.member_id, asked.generation_id_or_member_epoch);
+        let state = machine.state();
         let is_allowed = if let Some(group) = state.classic.get(&*asked.group_id) {
-            let is_member = group.members.iter().any(|known| known.member_id == member) && group.generation == epoch;
-            is_member || group.members.is_empty() && epoch < 0
+            // A generation that came to no assignment has members too, who still have what they had.
+            let is_current = machine.classic_generation(&asked.group_id) == Some(epoch);
+            let is_member = group.members.iter().any(|known| known.member_id == member);
+            is_member && is_current || group.members.is_empty() && epoch < 0
         } else if let Some(group) = state.consumer.get(&*asked.group_id) {
             // An older epoch may do for a partition that it has had since.
             let known = group.currents.get(member).map(|current| current.member_epoch);
