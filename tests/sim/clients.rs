@@ -168,11 +168,14 @@ impl Cluster {
         let max_bytes = self.random.between(1, 20_000) as usize;
         let slice = running.log.read(from, max_bytes, until, true);
         let slice = slice.map_err(|error| Violation::new("whole", error.to_string()))?;
-        if slice.next_offset <= from && self.plan.compacts {
-            // The next batch there is may reach beyond the high watermark.
-            return Ok(());
-        }
         if slice.next_offset <= from {
+            // The next batch there is may reach beyond the high watermark: of a log that was compacted, or of one that was begun
+            // anew after all in sync had lost it, while the high watermark is still that of before.
+            let next = contents::read_around(&running.log, from, from.plus(1))?;
+            let reaches_beyond = next.first().is_some_and(|batch| batch.last_offset >= until);
+            if reaches_beyond && (self.plan.compacts || self.plan.power_losses) {
+                return Ok(());
+            }
             return Err(Violation::new("whole", format!("nothing at {from}, though the high watermark is {until}")));
         }
         let batches = contents::read(&running.log, from, slice.next_offset, max_bytes)?;

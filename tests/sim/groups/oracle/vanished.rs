@@ -63,7 +63,7 @@ fn synced<'a>(
     world: &World,
 ) -> Result<Assigned<'a>, Violation> {
     let (group, member_id, epoch) = (&*asked.group_id, &asked.member_id, asked.generation_id);
-    let partitions = classic::assignment(&answer.assignment, world)?;
+    let mut partitions = classic::assignment(&answer.assignment, world)?;
     if let Some(known) = committed.classic.get(group) {
         let member = known.members.iter().find(|member| member.member_id == *member_id);
         let is_its = member.is_some_and(|member| member.assignment == answer.assignment);
@@ -74,6 +74,11 @@ fn synced<'a>(
     } else {
         let current = committed.consumer.get(group).and_then(|known| known.currents.get(&**member_id));
         let has = current.map(|current| all_of(current)).unwrap_or_default();
+        // It is told names. One that is another topic's by now is still right, and what it means is seen with the next epoch.
+        let is_gone = |(topic, _): &Held| world.name_of(*topic).is_none();
+        if has.iter().any(is_gone) {
+            partitions.retain(|(topic, _)| has.iter().any(|(known, _)| known == topic));
+        }
         if current.is_none_or(|current| current.member_epoch != epoch) || !partitions.is_subset(&has) {
             let what = format!("{member_id} of {group} was told {partitions:?} in epoch {epoch}, which is {current:?}");
             return Err(vanished(what));
