@@ -1,11 +1,13 @@
 //! Data folders of other builds: each that was ever kept opens, whole; one from the future is refused and left as it is.
 //!
 //! `tests/fixtures/folders/` holds data folders as earlier states wrote them, and beside each `expected.json`, what clients had sent.
-//! A state that stores something new adds a folder:
+//! The groups in them are in `folders/groups.rs`. A state that stores something new adds a folder:
 //!
 //! ```sh
 //! FELICE_FIXTURE=0002-what-is-new cargo test --test broker -- --ignored make_a_folder
 //! ```
+
+mod groups;
 
 use std::{
     collections::BTreeMap,
@@ -39,6 +41,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
+use self::groups::ExpectedGroups;
 use crate::client::{Client, FETCH, batches, error, fetch_partition, fetch_request};
 
 /// What is in a kept folder.
@@ -49,6 +52,9 @@ struct Expected {
     now_ms: i64,
     topics: Vec<ExpectedTopic>,
     producers: Vec<ExpectedProducer>,
+    /// From the third folder on.
+    #[serde(default)]
+    groups: ExpectedGroups,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
@@ -108,9 +114,14 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path, now_ms: i64) -> Running {
+        Running::start_with(folder, now_ms, &[])
+    }
+
+    fn start_with(folder: &Path, now_ms: i64, settings: &[&str]) -> Running {
         let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let listen = ["127.0.0.1:0".to_owned()];
-        let given = Given { data_dir: Some(folder), listen: &listen, ..Given::default() };
+        let set: Vec<String> = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let given = Given { set: &set, data_dir: Some(folder), listen: &listen, ..Given::default() };
         let (config, _) = config::load(&given).expect("good settings");
         let inspected = Inspected::new(folder, config.node_id).unwrap();
         let broker = runtime.block_on(Broker::start(config, inspected, Arc::new(Moment(now_ms)))).expect("it starts");
@@ -245,7 +256,8 @@ fn check(client: &mut Client, expected: &Expected) {
     let request = MetadataRequest { topics: None, ..MetadataRequest::default() };
     let metadata = client.call(12, &request);
     assert_eq!(metadata.cluster_id.as_deref(), Some(&*expected.cluster_id));
-    let mut found: Vec<_> = metadata.topics.iter().map(|topic| topic.name.clone().unwrap()).collect();
+    let own = metadata.topics.iter().filter(|topic| !topic.is_internal);
+    let mut found: Vec<_> = own.map(|topic| topic.name.clone().unwrap()).collect();
     found.sort();
     let mut topics: Vec<_> = expected.topics.iter().map(|topic| topic.name.clone()).collect();
     topics.sort();
@@ -264,6 +276,7 @@ fn check(client: &mut Client, expected: &Expected) {
             }
         }
     }
+    expected.groups.check(client);
 }
 
 /// Idempotent producers are known: the last batch again is a duplicate, one that leaves a gap is refused.
@@ -298,6 +311,17 @@ fn go_on(client: &mut Client, expected: &mut Expected) {
             codec: "None".to_owned(),
         });
     }
+    expected.groups.go_on(client);
+}
+
+/// What becomes of a folder before it is opened.
+#[derive(Debug, Clone, Copy)]
+enum Before {
+    Nothing,
+    /// It looks as after a kill.
+    NoMark,
+    /// The groups are in the log only.
+    NoViews,
 }
 
 #[test]
@@ -305,12 +329,21 @@ fn every_folder_that_was_kept_opens_whole() {
     let names = names();
     assert!(!names.is_empty());
     for name in names {
-        for is_clean in [true, false] {
+        for before in [Before::Nothing, Before::NoMark, Before::NoViews] {
             let (folder, mut expected) = copy(&name);
             let mark = folder.path().join(".kafka_cleanshutdown");
             assert!(mark.exists(), "{name} was stopped cleanly");
-            if !is_clean {
-                fs::remove_file(mark).unwrap();
+            match before {
+                Before::Nothing => {}
+                Before::NoMark => fs::remove_file(mark).unwrap(),
+                Before::NoViews if expected.groups.live.is_empty() => continue,
+                Before::NoViews => in_store(folder.path(), |store, writes| {
+                    let views = store.scan(Table::Coordinator, &KeyRange::all(), Order::Ascending, usize::MAX).unwrap();
+                    assert!(!views.is_empty(), "{name}");
+                    for (key, _) in views {
+                        writes.delete(Table::Coordinator, key);
+                    }
+                }),
             }
             let broker = Running::start(folder.path(), expected.now_ms);
             let mut client = broker.client();
@@ -346,6 +379,8 @@ fn a_kept_folder_has_what_it_is_kept_for() {
         assert!(expected.topics.iter().any(|topic| topic.segments.iter().any(|count| *count > 3)), "{name}");
         assert!(!expected.producers.is_empty(), "{name}");
     }
+    let (_, newest) = copy(&names().pop().expect("a kept folder"));
+    newest.groups.check_variety();
 }
 
 // -- how one is made --
@@ -457,7 +492,8 @@ fn fill(client: &mut Client, now_ms: i64) -> Expected {
     let topic = MetadataRequestTopic { name: Some("codecs".to_owned()), ..MetadataRequestTopic::default() };
     let request = MetadataRequest { topics: Some(vec![topic]), ..MetadataRequest::default() };
     let cluster_id = client.call(12, &request).cluster_id.unwrap();
-    Expected { cluster_id, now_ms, topics: vec![codecs, segments, configured, again, idempotent, empty], producers }
+    let topics = vec![codecs, segments, configured, again, idempotent, empty];
+    Expected { cluster_id, now_ms, topics, producers, groups: ExpectedGroups::default() }
 }
 
 /// Keeps a data folder as this state writes it, under the name in `FELICE_FIXTURE`.
@@ -469,8 +505,9 @@ fn make_a_folder() {
     assert!(!to.exists(), "{} is there already", to.display());
     let folder = TempDir::new().unwrap();
     let now_ms = SystemEnv.now().0;
-    let broker = Running::start(folder.path(), now_ms);
-    let expected = fill(&mut broker.client(), now_ms);
+    let broker = Running::start_with(folder.path(), now_ms, groups::SETTINGS);
+    let mut expected = fill(&mut broker.client(), now_ms);
+    expected.groups = groups::fill(&mut broker.client(), &mut broker.client());
     check(&mut broker.client(), &expected);
     broker.stop();
     let mut files = files(folder.path());

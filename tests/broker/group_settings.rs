@@ -65,6 +65,17 @@ fn alter(
     (error(response.error_code), response.error_message)
 }
 
+pub fn set_heartbeat_interval(client: &mut Client, group: &str, value: &str) {
+    assert_eq!(alter(client, group, 0, HEARTBEAT, Some(value)), (ErrorCode::None, None));
+}
+
+/// `None` where the group goes by the broker's.
+pub fn own_heartbeat_interval(client: &mut Client, group: &str) -> Option<String> {
+    const OWN: i8 = 8;
+    let configs = described(client, group).expect("any group has settings");
+    configs.into_iter().find(|(name, _, source, _)| name == HEARTBEAT && *source == OWN).map(|(_, value, ..)| value)
+}
+
 #[test]
 fn a_group_has_settings_of_its_own_and_keeps_them() {
     let settings = ["group.consumer.session.timeout.ms=46000"];

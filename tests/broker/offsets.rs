@@ -45,7 +45,8 @@ pub fn coordinate(client: &mut Client, group: &str) {
     });
 }
 
-fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
+/// Tries again and again, which something is expected to make succeed soon.
+pub fn until<T>(mut attempt: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
         if let Some(there) = attempt() {
