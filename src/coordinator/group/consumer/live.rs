@@ -238,6 +238,8 @@ pub struct ConsumerGroups {
     pub(super) groups: BTreeMap<Arc<str>, Live>,
     /// Of the topics that groups subscribe to, as they were last looked at; `None` where there is no such topic.
     pub(super) topic_hashes: BTreeMap<Arc<str>, Option<i64>>,
+    /// From so many of them on it is worth looking for those that nobody subscribes to any more.
+    pub(super) topic_hashes_max: usize,
     /// What the cluster was like when its topics were last looked at.
     pub(super) image: Image,
     /// Within a call only.

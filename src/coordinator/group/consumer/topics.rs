@@ -10,6 +10,8 @@ use crate::metadata::{Image, Topic};
 
 /// The form of what is hashed of a topic.
 const TOPIC_FORM: u8 = 0;
+/// Hashes of topics that nobody subscribes to any more, besides as many as there are of others.
+const UNUSED_HASHES_MAX: usize = 1_000;
 
 /// Its id, name and partitions, each with the racks of its replicas.
 fn topic_hash(topic: &Topic, image: &Image) -> i64 {
@@ -47,6 +49,9 @@ fn utf16_length(text: &str) -> i32 {
 impl ConsumerGroups {
     /// Of all topics that a group subscribes to and that exist; 0 where there are none.
     pub(super) fn metadata_hash(&mut self, group_id: &str, image: &Image) -> i64 {
+        if self.topic_hashes.len() >= self.topic_hashes_max {
+            self.drop_unused_hashes();
+        }
         let ConsumerGroups { groups, topic_hashes, .. } = self;
         let Some(live) = groups.get(group_id) else { return 0 };
         let mut bytes = Vec::with_capacity(8 * live.index.topics.len());
@@ -66,9 +71,8 @@ impl ConsumerGroups {
 
     /// Looks at all topics that are subscribed to, and marks the groups to which something has happened.
     pub(super) fn look_at_topics(&mut self, image: &Image) {
+        self.drop_unused_hashes();
         let ConsumerGroups { groups, topic_hashes, image: before, .. } = self;
-        let subscribed: BTreeSet<&Arc<str>> = groups.values().flat_map(|live| live.index.topics.keys()).collect();
-        topic_hashes.retain(|name, _| subscribed.contains(name));
         let mut changed = Vec::new();
         for (name, hash) in topic_hashes.iter_mut() {
             let now = image.topic(name).map(|topic| topic_hash(topic, image));
@@ -84,6 +88,15 @@ impl ConsumerGroups {
             live.new_topics |= created;
         }
         *before = image.clone();
+    }
+
+    /// Members may subscribe to ever other names. Those that somebody subscribes to stay: where a group is not stale, its topics are
+    /// watched by them.
+    fn drop_unused_hashes(&mut self) {
+        let ConsumerGroups { groups, topic_hashes, topic_hashes_max, .. } = self;
+        let subscribed: BTreeSet<&Arc<str>> = groups.values().flat_map(|live| live.index.topics.keys()).collect();
+        topic_hashes.retain(|name, _| subscribed.contains(name));
+        *topic_hashes_max = UNUSED_HASHES_MAX + 2 * topic_hashes.len();
     }
 }
 

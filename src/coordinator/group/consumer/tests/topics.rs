@@ -56,3 +56,24 @@ fn a_change_of_subscription_takes_away_at_once_what_is_not_wanted() {
     settle(&mut bench, &mut [&mut a]);
     assert_eq!((bench.epochs(), a.epoch, a.count()), ((3, 3), 3, 1));
 }
+
+#[test]
+fn names_that_nobody_subscribes_to_any_more_are_not_kept() {
+    let mut bench = Bench::new();
+    bench.topic("t", 1);
+    let mut a = Member::new("a", &["t"]);
+    a.join(&mut bench);
+    for round in 0..100 {
+        let mut names: Vec<String> = (0..100).map(|n| format!("{round}-{n}")).collect();
+        names.push("t".to_owned());
+        a.names = Some(names);
+        let answer = bench.heartbeat(a.full());
+        a.take(&answer);
+    }
+    let known = &bench.machine.soft.consumer.topic_hashes;
+    assert!(known.len() < 2_500, "{} of 101 names", known.len());
+    let epoch = a.epoch;
+    bench.topic("t", 2);
+    a.beat(&mut bench);
+    assert_eq!((a.epoch, a.count()), (epoch + 1, 2), "a topic that is subscribed to is still watched");
+}
