@@ -23,7 +23,10 @@ impl GroupMachine {
         request: OffsetCommitRequest,
     ) {
         let answer = match self.check_commit(cx, caller.version, &request) {
-            Ok(()) => self.write_offsets(cx, request),
+            Ok(()) => match self.write_or_nothing(cx, |machine, cx| machine.write_offsets(cx, request)) {
+                Ok(answer) => answer,
+                Err(answer) => answer.failed(ErrorCode::UnknownServerError),
+            },
             Err(error) => Command::OffsetCommit(request).refused(error),
         };
         cx.out.answer(caller.call, answer);

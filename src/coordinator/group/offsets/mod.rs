@@ -13,6 +13,7 @@ mod commit;
 mod delete;
 mod expire;
 mod fetch;
+mod size;
 mod topics;
 
 #[cfg(test)]
@@ -20,7 +21,10 @@ pub(super) mod tests;
 
 use std::{ops::Bound, sync::Arc};
 
-use felice_protocol::coordinator::{GroupRecord, offsets::OffsetCommitKey};
+use felice_protocol::{
+    coordinator::{GroupRecord, offsets::OffsetCommitKey},
+    error::ErrorCode,
+};
 
 use super::{GroupMachine, State, machine::Cx};
 use crate::model::Timestamp;
@@ -70,7 +74,10 @@ impl GroupMachine {
     }
 
     /// Deletes every offset of a group, those that transactions have pending included.
-    pub(super) fn forget_all(&mut self, cx: &mut Cx<'_>, group: &str) {
+    ///
+    /// # Errors
+    /// UNKNOWN_SERVER_ERROR, as in Kafka, where that does not fit a batch. Then nothing is deleted.
+    pub(super) fn forget_all(&mut self, cx: &mut Cx<'_>, group: &str) -> Result<(), ErrorCode> {
         let committed = self.state.offsets.get(group);
         let committed = committed.into_iter().flat_map(|topics| {
             topics.iter().flat_map(|(topic, partitions)| partitions.keys().map(|partition| (topic.clone(), *partition)))
@@ -79,9 +86,10 @@ impl GroupMachine {
         places.extend(self.state.pending_of(group).map(|(_, topic, partition)| (topic.clone(), *partition)));
         places.sort();
         places.dedup();
-        for (topic, partition) in places {
-            self.forget(cx, group, &topic, partition);
-        }
+        let forget = |machine: &mut GroupMachine, cx: &mut Cx<'_>| {
+            places.iter().for_each(|(topic, partition)| machine.forget(cx, group, topic, *partition));
+        };
+        self.write_or_nothing(cx, forget).map_err(|()| ErrorCode::UnknownServerError)
     }
 }
 

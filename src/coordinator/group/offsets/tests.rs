@@ -1,5 +1,7 @@
 //! Offsets over a whole coordinator, whose groups are made of records.
 
+mod large;
+
 use std::sync::Arc;
 
 use felice_protocol::{

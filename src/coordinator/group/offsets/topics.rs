@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
-use super::expire::DELETED_PER_STEP;
+use super::{expire::Budget, size::tombstone_bytes};
 use crate::{
     coordinator::group::{CommittedOffset, GroupMachine, machine::Cx},
     metadata::Image,
@@ -50,21 +50,36 @@ impl GroupMachine {
 
     pub(super) fn forget_slice(&mut self, cx: &mut Cx<'_>) {
         let Some(mut forgetting) = self.soft.offsets.forgetting.take() else { return };
-        let mut doomed = Vec::new();
+        let mut budget = Budget::of(self);
+        let (mut doomed, mut stopped_at) = (Vec::new(), None);
         let from = forgetting.groups.as_ref().map(|id| &**id);
         'groups: for (group, offsets) in self.state.offsets.range::<str, _>((from, Bound::Unbounded)) {
-            let topics = forgetting.topics.iter().filter_map(|topic| Some((topic, offsets.get(topic)?)));
+            if budget.is_spent() {
+                stopped_at = Some(group.clone());
+                break;
+            }
+            budget.look();
+            // Either may be a great many.
+            let topics: Vec<_> = if offsets.size() < forgetting.topics.len() {
+                offsets.iter().filter(|(topic, _)| forgetting.topics.contains(*topic)).collect()
+            } else {
+                forgetting.topics.iter().filter_map(|topic| offsets.get_key_value(topic)).collect()
+            };
             for (topic, partitions) in topics {
                 let gone = partitions.iter().filter(|(_, offset)| is_of_gone(offset, topic, cx.image));
                 for (partition, _) in gone {
-                    if doomed.len() == DELETED_PER_STEP {
-                        forgetting.groups = Bound::Included(group.clone());
-                        self.soft.offsets.forgetting = Some(forgetting);
+                    if budget.is_spent() {
+                        stopped_at = Some(group.clone());
                         break 'groups;
                     }
+                    budget.delete(1, tombstone_bytes(group, topic));
                     doomed.push((group.clone(), topic.clone(), *partition));
                 }
             }
+        }
+        if let Some(group) = stopped_at {
+            forgetting.groups = Bound::Included(group);
+            self.soft.offsets.forgetting = Some(forgetting);
         }
         for (group, topic, partition) in doomed {
             self.forget(cx, &group, &topic, partition);
