@@ -2,15 +2,7 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use felice_protocol::{
-    error::ErrorCode,
-    messages::{
-        consumer_group_describe, consumer_group_heartbeat::ConsumerGroupHeartbeatResponse,
-        delete_groups::DeletableGroupResult, describe_groups, heartbeat::HeartbeatResponse,
-        join_group::JoinGroupResponse, leave_group::LeaveGroupResponse, offset_commit::OffsetCommitResponse,
-        offset_delete::OffsetDeleteResponse, offset_fetch::OffsetFetchResponseGroup, sync_group::SyncGroupResponse,
-    },
-};
+use felice_protocol::error::ErrorCode;
 
 use super::{Answer, Closing, Context, Services};
 use crate::coordinator::{
@@ -22,54 +14,20 @@ use crate::coordinator::{
 /// name one large group again and again.
 pub const ANSWER_MAX: usize = 64 << 20;
 
-/// What a coordinator tells of one thing.
-pub trait Told: Sized + Send + 'static {
-    /// `None` where it was asked for something else.
-    fn of(answer: group::Answer) -> Option<Self>;
-}
-
-/// `told! { JoinGroup(JoinGroupResponse), ... }`
-macro_rules! told {
-    ($($kind:ident($told:ty)),* $(,)?) => {$(
-        impl Told for $told {
-            fn of(answer: group::Answer) -> Option<Self> {
-                match answer {
-                    group::Answer::$kind(told) => Some(told),
-                    _ => None,
-                }
-            }
-        }
-    )*};
-}
-
-told! {
-    JoinGroup(JoinGroupResponse),
-    SyncGroup(SyncGroupResponse),
-    Heartbeat(HeartbeatResponse),
-    LeaveGroup(LeaveGroupResponse),
-    ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse),
-    OffsetCommit(OffsetCommitResponse),
-    OffsetDelete(OffsetDeleteResponse),
-    DeleteGroup(DeletableGroupResult),
-    OffsetFetch(OffsetFetchResponseGroup),
-    DescribeGroup(describe_groups::DescribedGroup),
-    ConsumerGroupDescribe(consumer_group_describe::DescribedGroup),
-}
-
 /// Has a group's coordinator carry a command out. What it tells becomes the response by `finish`.
-pub fn submit<T: Told, R: 'static>(
+pub fn submit<T: TryFrom<group::Answer> + 'static, R: 'static>(
     cx: &Context<'_>,
     command: Command,
     finish: impl FnOnce(T) -> R + Send + 'static,
 ) -> Answer<R> {
     match cx.services.groups.submit(caller(cx), command) {
-        Answered::Now(answer) => match T::of(answer) {
-            Some(told) => Answer::Now(finish(told)),
-            None => Answer::Close(Closing::failed()),
+        Answered::Now(answer) => match T::try_from(answer) {
+            Ok(told) => Answer::Now(finish(told)),
+            Err(_) => Answer::Close(Closing::failed()),
         },
         Answered::Later(answer) => Answer::LaterOrClose(Box::pin(async move {
             let answer = answer.await.ok()?;
-            T::of(answer).map(finish)
+            T::try_from(answer).ok().map(finish)
         })),
     }
 }
@@ -78,9 +36,13 @@ pub fn submit<T: Told, R: 'static>(
 ///
 /// # Errors
 /// NOT_COORDINATOR, COORDINATOR_LOAD_IN_PROGRESS.
-pub async fn query<T: Told>(services: &Services, group_id: &str, query: Query) -> Result<T, ErrorCode> {
+pub async fn query<T: TryFrom<group::Answer>>(
+    services: &Services,
+    group_id: &str,
+    query: Query,
+) -> Result<T, ErrorCode> {
     let answer = services.groups.query(group_id, query).await?;
-    T::of(answer).ok_or(ErrorCode::UnknownServerError)
+    T::try_from(answer).map_err(|_| ErrorCode::UnknownServerError)
 }
 
 /// Whether groups may use the consumer protocol (KIP-848). Where not, its APIs are UNSUPPORTED_VERSION.

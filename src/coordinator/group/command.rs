@@ -63,9 +63,33 @@ pub enum Query {
     ConsumerGroupDescribe(String),
 }
 
-/// What a call is answered. Throttle times are not set here.
-#[derive(Debug, Clone, PartialEq)]
-pub enum Answer {
+/// Declares [`Answer`], and that whoever knows what was asked takes the answer out by its type.
+macro_rules! answers {
+    ($($kind:ident($told:ty)),* $(,)?) => {
+        /// What a call is answered. Throttle times are not set here.
+        #[derive(Debug, Clone, PartialEq)]
+        pub enum Answer {
+            $($kind($told)),*
+        }
+
+        $(impl TryFrom<Answer> for $told {
+            type Error = AnotherAnswer;
+
+            fn try_from(answer: Answer) -> Result<Self, AnotherAnswer> {
+                match answer {
+                    Answer::$kind(told) => Ok(told),
+                    _ => Err(AnotherAnswer),
+                }
+            }
+        })*
+    };
+}
+
+/// It answers something else than was asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AnotherAnswer;
+
+answers! {
     JoinGroup(JoinGroupResponse),
     SyncGroup(SyncGroupResponse),
     Heartbeat(HeartbeatResponse),
