@@ -418,21 +418,31 @@ mod tests {
 
     async fn connected(play: impl AsyncFnOnce(&mut Peer)) -> Result<Connection, ClientError> {
         let (ours, theirs) = duplex(1 << 16);
-        let mut peer = Peer { stream: theirs };
-        let address = Address::new("peer", 1);
-        let settings = settings();
+        played(ours, Peer { stream: theirs }, play).await.0
+    }
+
+    /// A connection to a peer that has told that it serves Metadata in these versions.
+    async fn introduced(served: Versions) -> (Connection, Peer) {
+        let (ours, theirs) = duplex(1 << 16);
+        let introduce = async |peer: &mut Peer| peer.introduce(served).await;
+        let (connection, peer) = played(ours, Peer { stream: theirs }, introduce).await;
+        (connection.unwrap(), peer)
+    }
+
+    /// What comes of connecting while the peer does this.
+    async fn played(
+        ours: DuplexStream,
+        mut peer: Peer,
+        play: impl AsyncFnOnce(&mut Peer),
+    ) -> (Result<Connection, ClientError>, Peer) {
+        let (address, settings) = (Address::new("peer", 1), settings());
         let (connection, ()) = tokio::join!(Connection::over(ours, &address, &settings), play(&mut peer));
-        connection
+        (connection, peer)
     }
 
     #[tokio::test]
     async fn the_highest_common_version_is_taken() {
-        let (ours, theirs) = duplex(1 << 16);
-        let mut peer = Peer { stream: theirs };
-        let (address, settings) = (Address::new("peer", 1), settings());
-        let (connection, ()) =
-            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(2, 11)));
-        let connection = connection.unwrap();
+        let (connection, _peer) = introduced(Versions::new(2, 11)).await;
         let version =
             |wanted| connection.version::<MetadataRequest>(wanted, "a test").map_err(|error| error.to_string());
         assert_eq!(version(Versions::from(0)), Ok(11));
@@ -464,12 +474,7 @@ mod tests {
 
     #[tokio::test]
     async fn calls_overlap_and_one_that_is_given_up_disturbs_no_other() {
-        let (ours, theirs) = duplex(1 << 16);
-        let mut peer = Peer { stream: theirs };
-        let (address, settings) = (Address::new("peer", 1), settings());
-        let (connection, ()) =
-            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
-        let connection = connection.unwrap();
+        let (connection, mut peer) = introduced(Versions::new(9, 9)).await;
         let request = MetadataRequest::default();
         let serving = async {
             let mut headers = Vec::new();
@@ -528,12 +533,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_to_nothing_ends_the_connection() {
-        let (ours, theirs) = duplex(1 << 16);
-        let mut peer = Peer { stream: theirs };
-        let (address, settings) = (Address::new("peer", 1), settings());
-        let (connection, ()) =
-            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
-        let connection = connection.unwrap();
+        let (connection, mut peer) = introduced(Versions::new(9, 9)).await;
         let mut frame = Vec::new();
         frame.put_i32(4);
         frame.put_i32(1);
@@ -545,12 +545,7 @@ mod tests {
 
     #[tokio::test]
     async fn silence_ends_the_connection() {
-        let (ours, theirs) = duplex(1 << 16);
-        let mut peer = Peer { stream: theirs };
-        let (address, settings) = (Address::new("peer", 1), settings());
-        let (connection, ()) =
-            tokio::join!(Connection::over(ours, &address, &settings), peer.introduce(Versions::new(9, 9)));
-        let connection = connection.unwrap();
+        let (connection, _peer) = introduced(Versions::new(9, 9)).await;
         let request = MetadataRequest::default();
         for _ in 0..2 {
             let error = connection.call(9, &request).await.unwrap_err();

@@ -13,9 +13,7 @@ use felice_protocol::{
         describe_groups::{self, DescribeGroupsRequest},
         list_groups::ListGroupsRequest,
         offset_commit::{OffsetCommitRequest, OffsetCommitRequestPartition, OffsetCommitRequestTopic},
-        offset_fetch::{
-            OffsetFetchRequest, OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
-        },
+        offset_fetch::*,
     },
     schema::{Stored, Versions},
 };
@@ -353,49 +351,49 @@ async fn committed(
     }
     let response = connection.call(version, &request).await?;
     let what = || format!("the offsets of group {group}");
-    let mut all = Vec::new();
-    if version >= 8 {
+    let topics: Vec<OffsetFetchResponseTopics> = if version >= 8 {
         let answer = response.groups.into_iter().next().ok_or_else(|| nothing_about(connection, group))?;
         ClientError::check(answer.error_code, None, what)?;
-        for topic in answer.topics {
-            let name: Arc<str> = Arc::from(topic.name);
-            all.extend(topic.partitions.into_iter().map(|p| {
-                (
-                    Arc::clone(&name),
-                    p.partition_index,
-                    p.committed_offset,
-                    p.committed_leader_epoch,
-                    p.metadata,
-                    p.error_code,
-                )
-            }));
-        }
+        answer.topics
     } else {
         ClientError::check(response.error_code, None, what)?;
-        for topic in response.topics {
-            let name: Arc<str> = Arc::from(topic.name);
-            all.extend(topic.partitions.into_iter().map(|p| {
-                (
-                    Arc::clone(&name),
-                    p.partition_index,
-                    p.committed_offset,
-                    p.committed_leader_epoch,
-                    p.metadata,
-                    p.error_code,
-                )
-            }));
-        }
-    }
+        response.topics.into_iter().map(in_newer_form).collect()
+    };
     let mut committed = BTreeMap::new();
-    for (topic, partition, offset, leader_epoch, metadata, error_code) in all {
-        let partition = TopicPartition { topic, partition: PartitionIndex(partition) };
-        ClientError::check(error_code, None, || format!("the offset of {partition} in group {group}"))?;
-        if offset >= 0 {
-            let (offset, leader_epoch) = (Offset(offset), LeaderEpoch(leader_epoch));
-            committed.insert(partition, Committed { offset, leader_epoch, metadata: metadata.unwrap_or_default() });
+    for OffsetFetchResponseTopics { name, partitions, .. } in topics {
+        let topic: Arc<str> = Arc::from(name);
+        for told in partitions {
+            let partition =
+                TopicPartition { topic: Arc::clone(&topic), partition: PartitionIndex(told.partition_index) };
+            ClientError::check(told.error_code, None, || format!("the offset of {partition} in group {group}"))?;
+            if told.committed_offset >= 0 {
+                let offset = Committed {
+                    offset: Offset(told.committed_offset),
+                    leader_epoch: LeaderEpoch(told.committed_leader_epoch),
+                    metadata: told.metadata.unwrap_or_default(),
+                };
+                committed.insert(partition, offset);
+            }
         }
     }
     Ok(committed)
+}
+
+/// As answers have it from version 8 on.
+fn in_newer_form(topic: OffsetFetchResponseTopic) -> OffsetFetchResponseTopics {
+    let partition = |partition: OffsetFetchResponsePartition| OffsetFetchResponsePartitions {
+        partition_index: partition.partition_index,
+        committed_offset: partition.committed_offset,
+        committed_leader_epoch: partition.committed_leader_epoch,
+        metadata: partition.metadata,
+        error_code: partition.error_code,
+        ..OffsetFetchResponsePartitions::default()
+    };
+    OffsetFetchResponseTopics {
+        name: topic.name,
+        partitions: topic.partitions.into_iter().map(partition).collect(),
+        ..OffsetFetchResponseTopics::default()
+    }
 }
 
 fn nothing_about(connection: &Connection, group: &str) -> ClientError {
