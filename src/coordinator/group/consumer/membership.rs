@@ -52,7 +52,8 @@ impl GroupMachine {
         }
         let (has, max) = (group.members.size(), self.settings.consumer_max_size);
         let is_full = self.soft.consumer.groups.get(group_id).is_some_and(|live| live.full_until.is_some());
-        if has < max && !is_full {
+        // Of a group without members nobody would ever try its assignment again.
+        if has < max && (!is_full || has == 0) {
             return Ok(());
         }
         let capacity = has.min(max);

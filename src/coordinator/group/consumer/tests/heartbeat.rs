@@ -338,6 +338,33 @@ fn a_group_whose_assignment_does_not_fit_the_log_takes_nobody_else() {
     Member::new("another", &["t"]).join(&mut bench);
 }
 
+#[test]
+fn a_group_that_was_full_is_open_again_when_all_have_left() {
+    let mut bench = Bench::with(GroupSettings { record_max_bytes: 4_000, ..GroupSettings::default() });
+    bench.topic("t", 100);
+    let mut members = Vec::new();
+    for n in 0..60 {
+        let mut member = Member::new(&format!("member-{n:04}"), &["t"]);
+        let answer = bench.heartbeat(member.full());
+        bench.pass(100);
+        match ErrorCode::from(answer.error_code) {
+            ErrorCode::None => {
+                member.take(&answer);
+                members.push(member);
+            }
+            ErrorCode::GroupMaxSizeReached => break,
+            _ => {}
+        }
+    }
+    assert!((10..50).contains(&members.len()), "it was full: {}", members.len());
+    members.iter_mut().for_each(|member| member.leave(&mut bench));
+    let mut another = Member::new("another", &["t"]);
+    another.join(&mut bench);
+    bench.pass(2_000);
+    settle(&mut bench, &mut [&mut another]);
+    assert_eq!(another.count(), 100);
+}
+
 /// Who joins a large group costs about what who joined a small one did: the target is made once a second, and only what is new of
 /// it is written.
 #[test]
