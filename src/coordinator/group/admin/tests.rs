@@ -1,6 +1,9 @@
 //! What operators are told of one group of each kind.
 
-use felice_protocol::{coordinator::GroupRecord, error::ErrorCode};
+use felice_protocol::{
+    coordinator::{GroupRecord, consumer_group::*},
+    error::ErrorCode,
+};
 
 use crate::coordinator::group::{
     Answer, Command, Query, State,
@@ -108,4 +111,27 @@ fn a_group_without_members_is_deleted_with_its_offsets() {
     let mut bench = bench();
     bench.decide(2, Command::DeleteGroup("new".to_owned()));
     assert!(bench.machine.state().consumer.is_empty());
+}
+
+/// Kafka never leaves such a log, but the front of one may have been cut off.
+#[test]
+fn of_a_deleted_group_nothing_is_left_even_where_its_members_are_not_known() {
+    let (group_id, member_id) = ("new".to_owned(), "m".to_owned());
+    let target = ConsumerGroupTargetAssignmentMemberKey {
+        group_id: group_id.clone(),
+        member_id: member_id.clone(),
+        ..ConsumerGroupTargetAssignmentMemberKey::default()
+    };
+    let current = ConsumerGroupCurrentMemberAssignmentKey {
+        group_id,
+        member_id,
+        ..ConsumerGroupCurrentMemberAssignmentKey::default()
+    };
+    let mut bench = Bench::new([
+        consumer("new"),
+        GroupRecord::ConsumerGroupTargetAssignmentMember(target, Some(Default::default())),
+        GroupRecord::ConsumerGroupCurrentMemberAssignment(current, Some(Default::default())),
+    ]);
+    let Answer::DeleteGroup(answer) = bench.decide(2, Command::DeleteGroup("new".to_owned())) else { panic!() };
+    assert_eq!((answer.error_code, bench.machine.state()), (0, &State::default()));
 }

@@ -1,6 +1,6 @@
 //! Members go: they leave, for good or for now, or their time is up.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use felice_protocol::messages::consumer_group_heartbeat::*;
 
@@ -57,8 +57,9 @@ impl GroupMachine {
         self.soft.timers.cancel(&rebalance);
     }
 
-    /// Removes members, for which the group's epoch is raised; the group may become a classic one by it.
+    /// Removes members, in order and each once, for which the group's epoch is raised; the group may become a classic one by it.
     pub(super) fn remove_consumer_members(&mut self, cx: &mut Cx<'_>, group_id: &str, member_ids: &[Arc<str>]) {
+        debug_assert!(member_ids.is_sorted_by(|a, b| a < b), "{member_ids:?}");
         if member_ids.is_empty() || self.downgrade_without(cx, group_id, member_ids) {
             return;
         }
@@ -113,14 +114,17 @@ impl GroupMachine {
     /// Removes a group of which the members are gone.
     pub(in super::super) fn delete_consumer(&mut self, cx: &mut Cx<'_>, group_id: &str) {
         let Some(group) = self.state.consumer.get(group_id).cloned() else { return };
-        for member_id in group.members.keys() {
+        // A log whose front was cut off may have lost that somebody is a member.
+        let (members, targets, currents) = (group.members.keys(), group.targets.keys(), group.currents.keys());
+        let members: BTreeSet<&Arc<str>> = members.chain(targets).chain(currents).collect();
+        for member_id in &members {
             self.write(cx, records::current(group_id, member_id, None));
         }
-        for member_id in group.members.keys() {
+        for member_id in &members {
             self.write(cx, records::no_target(group_id, member_id));
         }
         self.write(cx, records::no_target_epoch(group_id));
-        for member_id in group.members.keys() {
+        for member_id in &members {
             self.write(cx, records::member(group_id, member_id, None));
             self.cancel_consumer_timers(group_id, member_id);
         }

@@ -46,7 +46,7 @@ impl GroupMachine {
         self.settings.migration.downgrades() && members <= self.settings.classic_max_size
     }
 
-    /// Makes it a classic group of all members but these; false where that would not fit a record. Members are to join it again,
+    /// Makes it a classic group of all members but these, which are in order; false where that would not fit a record. Members are to join it again,
     /// unless there is one that can be told that it leads.
     pub(super) fn downgrade(
         &mut self,
@@ -56,7 +56,7 @@ impl GroupMachine {
         leader: Option<&Arc<str>>,
     ) -> bool {
         let Some(group) = self.state.consumer.get(group_id).cloned() else { return false };
-        let stay = group.members.iter().filter(|(member_id, _)| !leaving.contains(member_id));
+        let stay = group.members.iter().filter(|(member_id, _)| leaving.binary_search(member_id).is_err());
         let members: Vec<ClassicMember> = stay.filter_map(|(id, value)| classic_member(id, value)).collect();
         let make = |members| ClassicGroup::stable(group_id.into(), group.epoch(), CONSUMER, members, cx.now);
         // The form of what a member is told depends on the protocol that they come to.
