@@ -59,8 +59,9 @@ pub(super) fn assign(board: &mut Board<'_>) {
     counts.balance(&order);
     chains::even_out(&mut counts);
     chains::keep_more(&mut counts);
+    let mut kept = vec![0; counts.loads.len()];
     for (owners, topic) in board.owners.iter_mut().zip(&counts.topics) {
-        topic.settle(owners, counts.loads.len());
+        topic.settle(owners, &mut kept);
     }
 }
 
@@ -164,9 +165,9 @@ impl Counts {
 }
 
 impl Topic {
-    /// Makes owners of the counts: who has had as many keeps them all, who has had more keeps the first ones.
-    fn settle(&self, owners: &mut [u32], members: usize) {
-        let mut kept = vec![0; members];
+    /// Makes owners of the counts: who has had as many keeps them all, who has had more keeps the first ones. `kept` is room for all
+    /// members, with anything in it.
+    fn settle(&self, owners: &mut [u32], kept: &mut [usize]) {
         for (place, member) in self.subscribers.iter().enumerate() {
             kept[*member] = self.counts[place].min(self.held[place]);
         }
