@@ -1,12 +1,12 @@
 //! What all commands that talk to brokers share: which brokers, for how long, and errors in words.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{future::Future, process::ExitCode, sync::Arc, time::Duration};
 
 use clap::Args;
 use felice_protocol::error::ErrorCode;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::Stop;
+use super::{FAILED, Stop, exit, tell};
 use crate::{
     client::{Address, Client, ClientError, ClientSettings},
     env::SystemEnv,
@@ -50,6 +50,11 @@ impl Connect {
         };
         Ok(Arc::new(Client::new(bootstrap, settings, Arc::new(SystemEnv))))
     }
+
+    /// Carries a command out with a client.
+    pub(super) fn run(&self, command: impl AsyncFnOnce(&Client) -> Result<u8, Stop>) -> ExitCode {
+        exit(self.client().and_then(|client| block_on(command(&client))))
+    }
 }
 
 /// Runs a command to its end.
@@ -92,7 +97,7 @@ impl From<ClientError> for Stop {
 }
 
 /// An error as whoever typed the command can make use of it.
-pub(super) fn in_words(error: &ClientError) -> String {
+fn in_words(error: &ClientError) -> String {
     match error {
         ClientError::Connect { advertised: Some(advertised), address, reason } => format!(
             "cannot connect to broker {} at {address}: {reason}; {} says that it is reached there: is its advertised.listeners \
@@ -113,6 +118,17 @@ pub(super) fn in_words(error: &ClientError) -> String {
             (None, _) => error.to_string(),
         },
         _ => error.to_string(),
+    }
+}
+
+/// Where one of several is refused, the others still get their turn.
+pub(super) fn refused(error: ClientError) -> Result<u8, Stop> {
+    match error {
+        ClientError::Refused { .. } => {
+            tell(&in_words(&error));
+            Ok(FAILED)
+        }
+        error => Err(error.into()),
     }
 }
 

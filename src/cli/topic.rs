@@ -6,11 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{
-    FAILED, Out, Output, SOUND, Stop,
-    connect::{Connect, block_on, in_words},
-    exit,
+    Out, Output, SOUND, Stop,
+    connect::{Connect, refused},
     table::Table,
-    tell, text,
+    text,
 };
 use crate::{
     client::{
@@ -123,16 +122,12 @@ fn setting(text: &str) -> Result<(String, String), String> {
 
 /// Looks at topics, or changes which there are.
 pub fn topic(args: Topic) -> ExitCode {
-    exit(args.connect.client().and_then(|client| {
-        block_on(async {
-            match args.command {
-                Command::List(list) => self::list(&client, &list).await,
-                Command::Create(create) => self::create(&client, &create).await,
-                Command::Describe(describe) => self::describe(&client, &describe).await,
-                Command::Delete(delete) => self::delete(&client, &delete).await,
-            }
-        })
-    }))
+    args.connect.run(async |client| match &args.command {
+        Command::List(list) => self::list(client, list).await,
+        Command::Create(create) => self::create(client, create).await,
+        Command::Describe(describe) => self::describe(client, describe).await,
+        Command::Delete(delete) => self::delete(client, delete).await,
+    })
 }
 
 async fn list(client: &Client, args: &List) -> Result<u8, Stop> {
@@ -214,17 +209,6 @@ async fn delete(client: &Client, args: &Delete) -> Result<u8, Stop> {
     }
     out.flush()?;
     Ok(code)
-}
-
-/// Where one of several is refused, the others still get their turn.
-pub(super) fn refused(error: ClientError) -> Result<u8, Stop> {
-    match error {
-        ClientError::Refused { .. } => {
-            tell(&in_words(&error));
-            Ok(FAILED)
-        }
-        error => Err(error.into()),
-    }
 }
 
 async fn describe(client: &Client, args: &Describe) -> Result<u8, Stop> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::super::{Out, Output, SOUND, Stop, moment, table::Table, tell, text, topic::refused};
+use super::super::{Out, Output, SOUND, Stop, connect::refused, moment, table::Table, tell, text};
 use crate::{
     client::{
         Client, ClientError, Isolation,

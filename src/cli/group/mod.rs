@@ -12,10 +12,8 @@ use serde_json::json;
 use self::{describe::Describe, reset::Reset};
 use super::{
     Out, Output, SOUND, Stop,
-    connect::{Connect, block_on},
-    exit,
+    connect::{Connect, refused},
     table::Table,
-    topic::refused,
 };
 use crate::client::{Client, groups::Listing};
 
@@ -81,16 +79,12 @@ struct Delete {
 
 /// Looks at groups, or changes them.
 pub fn group(args: Group) -> ExitCode {
-    exit(args.connect.client().and_then(|client| {
-        block_on(async {
-            match args.command {
-                Command::List(list) => self::list(&client, &list).await,
-                Command::Describe(describe) => describe::describe(&client, &describe).await,
-                Command::Delete(delete) => self::delete(&client, &delete).await,
-                Command::ResetOffsets(reset) => reset::reset(&client, &reset).await,
-            }
-        })
-    }))
+    args.connect.run(async |client| match &args.command {
+        Command::List(list) => self::list(client, list).await,
+        Command::Describe(describe) => describe::describe(client, describe).await,
+        Command::Delete(delete) => self::delete(client, delete).await,
+        Command::ResetOffsets(reset) => reset::reset(client, reset).await,
+    })
 }
 
 async fn list(client: &Client, args: &List) -> Result<u8, Stop> {
