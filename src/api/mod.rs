@@ -26,6 +26,7 @@ mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -246,6 +247,7 @@ pub static SERVED: &[Served] = served![
     DescribeCluster 0..=2 => describe_cluster::handle,
     ConsumerGroupHeartbeat 0..=1 => consumer_group_heartbeat::handle,
     ConsumerGroupDescribe 0..=1 => consumer_group_describe::handle,
+    ListConfigResources 0..=1 => list_config_resources::handle,
     DescribeTopicPartitions 0..=0 => describe_topic_partitions::handle,
 ];
 

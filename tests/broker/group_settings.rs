@@ -6,6 +6,7 @@ use felice_protocol::{
         api_versions::ApiVersionsRequest,
         describe_configs::{DescribeConfigsRequest, DescribeConfigsResource},
         incremental_alter_configs::{AlterConfigsResource, AlterableConfig, IncrementalAlterConfigsRequest},
+        list_config_resources::ListConfigResourcesRequest,
     },
 };
 
@@ -106,6 +107,36 @@ fn a_group_has_settings_of_its_own_and_keeps_them() {
     assert_eq!(described(&mut client, "g"), Ok(told(("6000", 8))), "after a restart");
     assert_eq!(alter(&mut client, "g", 1, HEARTBEAT, None), (ErrorCode::None, None));
     assert_eq!(described(&mut client, "g"), Ok(told(("5000", 5))));
+}
+
+#[test]
+fn what_has_settings_is_listed_by_type() {
+    let broker = Local::start(&[]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    alter(&mut client, "b", 0, HEARTBEAT, Some("6000"));
+    alter(&mut client, "a", 0, HEARTBEAT, Some("6000"));
+    alter(&mut client, "gone", 0, HEARTBEAT, Some("6000"));
+    alter(&mut client, "gone", 1, HEARTBEAT, None);
+    let mut listed = |version, types: &[i8]| {
+        let request = ListConfigResourcesRequest { resource_types: types.to_vec(), ..Default::default() };
+        let response = client.call(version, &request);
+        let resources = response.config_resources.into_iter().map(|each| (each.resource_type, each.resource_name));
+        (error(response.error_code), resources.collect::<Vec<_>>())
+    };
+    let told = |expected: &[(i8, &str)]| {
+        (ErrorCode::None, expected.iter().map(|(kind, name)| (*kind, (*name).to_owned())).collect::<Vec<_>>())
+    };
+    assert_eq!(listed(1, &[GROUP]), told(&[(GROUP, "a"), (GROUP, "b")]));
+    assert_eq!(listed(1, &[2]), told(&[(2, "t")]));
+    assert_eq!(listed(1, &[8, 4, 4]), told(&[(8, "1"), (4, "1")]));
+    assert_eq!(listed(1, &[16]), told(&[]), "no client metrics");
+    assert_eq!(listed(0, &[]), told(&[]), "version 0 knows of client metrics only");
+    let all = told(&[(GROUP, "a"), (GROUP, "b"), (8, "1"), (4, "1"), (2, "t")]);
+    assert_eq!(listed(1, &[]), all);
+    for unknown in [&[0][..], &[1], &[GROUP, 99], &[-1]] {
+        assert_eq!(listed(1, unknown), (ErrorCode::UnsupportedVersion, Vec::new()), "{unknown:?}");
+    }
 }
 
 #[test]

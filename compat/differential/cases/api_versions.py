@@ -7,7 +7,7 @@ from .mark import case
 # What is served so far. Kafka's answer is cut down to these: the rest is not a difference but work to do.
 SERVED = ("Produce Fetch ListOffsets Metadata FindCoordinator ApiVersions CreateTopics DeleteTopics InitProducerId "
           "OffsetCommit OffsetFetch JoinGroup Heartbeat LeaveGroup SyncGroup DescribeGroups ListGroups DeleteGroups OffsetDelete ConsumerGroupHeartbeat "
-          "ConsumerGroupDescribe OffsetForLeaderEpoch DescribeConfigs AlterConfigs CreatePartitions IncrementalAlterConfigs DescribeCluster DescribeTopicPartitions").split()
+          "ConsumerGroupDescribe OffsetForLeaderEpoch DescribeConfigs AlterConfigs CreatePartitions IncrementalAlterConfigs DescribeCluster ListConfigResources DescribeTopicPartitions").split()
 
 
 @case

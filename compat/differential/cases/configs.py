@@ -1,10 +1,10 @@
-"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs of topics and of groups."""
+"""DescribeConfigs, AlterConfigs and IncrementalAlterConfigs of topics and of groups, ListConfigResources."""
 
 import wire
 
 from .mark import case
 
-TOPIC, BROKER, LOGGER, GROUP = 2, 4, 8, 32
+TOPIC, BROKER, LOGGER, METRICS, GROUP = 2, 4, 8, 16, 32
 SET, DELETE, APPEND, SUBTRACT = 0, 1, 2, 3
 INVALID_REQUEST = 42
 
@@ -212,3 +212,38 @@ def group_configs(peer):
         named = [{"ResourceType": GROUP, "ResourceName": name, "ConfigurationKeys": None} for name in ("g1", "nobody", "")]
         for label, more in (("plain", {}), ("with synonyms", {"IncludeSynonyms": True})):
             peer.ask(f"describe {label}", "DescribeConfigs", version, {"Resources": named, **more})
+
+
+@case
+def list_config_resources(peer):
+    """Topics and brokers always, groups that have settings; what other cases made is left out."""
+    topic, group = peer.create("t"), "listed"
+    setting = [{"ConfigOperation": SET, "Name": "consumer.session.timeout.ms", "Value": "50000"}]
+
+    def ask(label, version, *types, record=True):
+        answer = peer.ask(label, "ListConfigResources", version, {"ResourceTypes": list(types)}, record=False)
+        mine = [(each["ResourceType"], each["ResourceName"]) for each in answer["ConfigResources"]]
+        mine = sorted(each for each in mine if each in ((TOPIC, topic), (GROUP, group)) or each[0] not in (TOPIC, GROUP))
+        found = {"ErrorCode": answer["ErrorCode"], "Listed": [[kind, "the topic" if kind == TOPIC else name] for kind, name in mine]}
+        if record:
+            peer.note(f"{label} v{version}", found)
+        return found["Listed"]
+
+    ask("before", 1)
+    change = {"Resources": [{"ResourceType": GROUP, "ResourceName": group, "Configs": setting}], "ValidateOnly": False}
+    peer.call("IncrementalAlterConfigs", 1, change)
+    peer.until(lambda: ask("settled", 1, GROUP, record=False))
+    ask("none named", 0)
+    ask("none named", 1)
+    for kind in (TOPIC, BROKER, LOGGER, METRICS, GROUP):
+        ask(f"type {kind}", 1, kind)
+    ask("two", 1, GROUP, TOPIC)
+    ask("one twice", 1, BROKER, BROKER)
+    for kind in (0, 1, 3, 33, 64, 99, -1, 127):
+        ask(f"unknown {kind}", 1, kind)
+        ask(f"known and unknown {kind}", 1, BROKER, kind)
+    delete = [{"ConfigOperation": DELETE, "Name": "consumer.session.timeout.ms", "Value": None}]
+    change = {"Resources": [{"ResourceType": GROUP, "ResourceName": group, "Configs": delete}], "ValidateOnly": False}
+    peer.call("IncrementalAlterConfigs", 1, change)
+    peer.until(lambda: not ask("gone", 1, GROUP, record=False))
+    ask("after", 1, GROUP)
