@@ -31,10 +31,6 @@ pub enum ConfigError {
     #[error("{name} asks for security that is not supported yet: {what}")]
     Security { name: String, what: String },
 
-    /// One source says two things.
-    #[error("{name} already has another value from {before}")]
-    Twice { name: String, before: String },
-
     /// A rule over several settings or over the form of one, told whole.
     #[error("{0}")]
     Rule(String),

@@ -88,6 +88,7 @@ pub struct Layers {
     file: Layer,
     set: Layer,
     problems: Vec<Problem>,
+    warnings: Vec<(Origin, String)>,
 }
 
 type Layer = BTreeMap<String, (String, Origin)>;
@@ -101,7 +102,7 @@ impl Layers {
                 Ok(line) => {
                     let origin = Origin::File { path: path.clone(), line: line.line_number() };
                     if let LineContent::KVPair(name, value) = line.consume_content() {
-                        put(&mut self.file, &mut self.problems, &name, &value, origin);
+                        put(&mut self.file, &mut self.warnings, &name, &value, origin);
                     }
                 }
                 Err(error) => {
@@ -117,7 +118,7 @@ impl Layers {
     /// One `key=value` of the command line.
     pub fn set(&mut self, pair: &str) {
         match pair.split_once('=') {
-            Some((name, value)) => put(&mut self.set, &mut self.problems, trim(name), value, Origin::Set),
+            Some((name, value)) => put(&mut self.set, &mut self.warnings, trim(name), value, Origin::Set),
             None => self.problems.push(Problem {
                 origin: Some(Origin::Set),
                 error: ConfigError::Rule(format!("{pair} has no =; write name=value")),
@@ -125,7 +126,11 @@ impl Layers {
         }
     }
 
-    /// The settings that are left after layering, and a warning for each that has no meaning here.
+    /// The settings that are left after layering, and a warning for each that has no meaning here, or that a later line of
+    /// its layer goes before.
+    ///
+    /// A name in a file that nobody knows, and that is near to none that is known, belongs to something else: to a plugin, or to
+    /// a distribution of Kafka with settings of its own. Kafka ignores it; so do we, and say so. A slip is refused.
     ///
     /// # Errors
     /// Everything that is wrong with them, so that one start tells all.
@@ -133,13 +138,16 @@ impl Layers {
         let mut layered = self.file;
         layered.extend(self.set);
         let mut settings = Settings::default();
-        let mut warnings = Vec::new();
+        let mut warnings = self.warnings;
         for (name, (text, origin)) in layered {
             match judge(&name, &text) {
                 Ok(Judged::Obeyed(name, value)) => {
                     settings.values.insert(name, (value, origin));
                 }
                 Ok(Judged::NoMeaning(why)) => warnings.push((origin, format!("{name} has no meaning here: {why}"))),
+                Err(ConfigError::Unknown { nearest: None, .. }) if matches!(origin, Origin::File { .. }) => {
+                    warnings.push((origin, format!("{name} is no setting of a broker: ignored")));
+                }
                 Err(error) => self.problems.push(Problem { origin: Some(origin), error }),
             }
         }
@@ -169,18 +177,13 @@ fn judge(name: &str, text: &str) -> Result<Judged, ConfigError> {
     }
 }
 
-/// Adds to a layer. One layer may say the same twice, but not two things: Kafka would silently take the last.
-fn put(layer: &mut Layer, problems: &mut Vec<Problem>, name: &str, value: &str, origin: Origin) {
+/// Adds to a layer, whose last word counts, as with Kafka: who writes to the end of a file means it. What was said before is
+/// told, since it may be a slip.
+fn put(layer: &mut Layer, warnings: &mut Vec<(Origin, String)>, name: &str, value: &str, origin: Origin) {
     let value = trim(value);
-    if let Some((first, first_origin)) = layer.get(name)
-        && first != value
-    {
+    if let Some((_, before)) = layer.get(name).filter(|(before, _)| before != value) {
         // The values are not told: one may be a password.
-        problems.push(Problem {
-            origin: Some(origin),
-            error: ConfigError::Twice { name: name.to_owned(), before: first_origin.to_string() },
-        });
-        return;
+        warnings.push((origin.clone(), format!("{name} goes before another value of it from {before}")));
     }
     layer.insert(name.to_owned(), (value.to_owned(), origin));
 }
@@ -253,16 +256,34 @@ mod tests {
     }
 
     #[test]
-    fn one_source_may_not_say_two_things() {
-        assert!(finish("node.id=1\nnode.id= 1\n", &[]).is_ok());
+    fn the_last_word_of_a_source_counts() {
+        for (file, sets, told) in [
+            ("node.id=2\nnode.id= 2\n", &[][..], &[][..]),
+            (
+                "node.id=1\n\nnode.id=2\n",
+                &[],
+                &["server.properties, line 3: node.id goes before another value of it from server.properties, line 1"],
+            ),
+            ("", &["node.id=1", "node.id=2"], &["--set: node.id goes before another value of it from --set"]),
+            ("node.id=1\n", &["node.id=2"], &[]),
+        ] {
+            let (settings, warnings) = finish(file, sets).unwrap();
+            assert_eq!(settings.given("node.id"), Some(&Value::Int(2)), "{file}");
+            assert_eq!(warnings, told, "{file}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_brokers_is_ignored_in_a_file_only() {
+        let (_, warnings) = finish("confluent.license.topic.replication.factor=1\nfoo.bar=1\n", &[]).unwrap();
         assert_eq!(
-            finish("node.id=1\n\nnode.id=2\n", &[]).unwrap_err(),
-            ["server.properties, line 3: node.id already has another value from server.properties, line 1"]
+            warnings,
+            [
+                "server.properties, line 1: confluent.license.topic.replication.factor is no setting of a broker: ignored",
+                "server.properties, line 2: foo.bar is no setting of a broker: ignored",
+            ]
         );
-        assert_eq!(
-            finish("", &["node.id=1", "node.id=2"]).unwrap_err(),
-            ["--set: node.id already has another value from --set"]
-        );
+        assert_eq!(finish("", &["foo.bar=1"]).unwrap_err(), ["--set: unknown setting foo.bar"]);
     }
 
     #[test]

@@ -366,6 +366,17 @@ static NO_MEANING_HERE: &[Group] = &[
         "metadata.log.max.record.bytes.between.snapshots", "metadata.log.max.snapshot.interval.ms", "metadata.log.segment.bytes",
         "metadata.log.segment.ms", "metadata.max.idle.interval.ms", "metadata.max.retention.bytes", "metadata.max.retention.ms",
     ] },
+    Group { about: "there are no other brokers yet to wait for, to hear of or to hand over to", names: &[
+        "auto.leader.rebalance.enable", "broker.heartbeat.interval.ms", "broker.session.timeout.ms", "controlled.shutdown.enable",
+        "controller.quorum.append.linger.ms", "controller.quorum.auto.join.enable",
+        "controller.quorum.election.backoff.max.ms", "controller.quorum.election.timeout.ms",
+        "controller.quorum.fetch.max.bytes", "controller.quorum.fetch.snapshot.max.bytes", "controller.quorum.fetch.timeout.ms",
+        "controller.quorum.request.timeout.ms", "controller.quorum.retry.backoff.ms",
+        "controller.socket.timeout.ms", "initial.broker.registration.timeout.ms", "leader.imbalance.check.interval.seconds",
+        "replica.fetch.backoff.ms", "replica.fetch.max.bytes", "replica.fetch.min.bytes", "replica.fetch.response.max.bytes",
+        "replica.fetch.wait.max.ms", "replica.lag.time.max.ms", "replica.selector.class", "replica.socket.timeout.ms", "request.timeout.ms",
+        "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms",
+    ] },
     Group { about: "there are no transactions yet, and so no such topic", names: &[
         "transaction.state.log.load.buffer.size", "transaction.state.log.min.isr", "transaction.state.log.num.partitions",
         "transaction.state.log.replication.factor", "transaction.state.log.segment.bytes",
@@ -400,17 +411,6 @@ static SECURITY: &[Group] = &[
 
 #[rustfmt::skip]
 static NOT_YET: &[Group] = &[
-    Group { about: "clusters of several brokers", names: &[
-        "auto.leader.rebalance.enable", "broker.heartbeat.interval.ms", "broker.session.timeout.ms", "controlled.shutdown.enable",
-        "controller.quorum.append.linger.ms", "controller.quorum.auto.join.enable",
-        "controller.quorum.election.backoff.max.ms", "controller.quorum.election.timeout.ms",
-        "controller.quorum.fetch.max.bytes", "controller.quorum.fetch.snapshot.max.bytes", "controller.quorum.fetch.timeout.ms",
-        "controller.quorum.request.timeout.ms", "controller.quorum.retry.backoff.ms",
-        "controller.socket.timeout.ms", "initial.broker.registration.timeout.ms", "leader.imbalance.check.interval.seconds",
-        "replica.fetch.backoff.ms", "replica.fetch.max.bytes", "replica.fetch.min.bytes", "replica.fetch.response.max.bytes",
-        "replica.fetch.wait.max.ms", "replica.lag.time.max.ms", "replica.selector.class", "replica.socket.timeout.ms", "request.timeout.ms",
-        "socket.connection.setup.timeout.max.ms", "socket.connection.setup.timeout.ms",
-    ] },
     Group { about: "data in several folders", names: &[
         "alter.log.dirs.replication.quota.window.num", "alter.log.dirs.replication.quota.window.size.seconds", "cordoned.log.dirs",
         "log.dir.failure.timeout.ms", "metadata.log.dir",
