@@ -31,8 +31,7 @@ pub fn handle(cx: &Context<'_>, request: ListConfigResourcesRequest) -> Answer<L
         let error_code = ErrorCode::UnsupportedVersion.code();
         return Answer::Now(ListConfigResourcesResponse { error_code, ..ListConfigResourcesResponse::default() });
     }
-    let kinds: Vec<i8> =
-        known.iter().copied().filter(|kind| asked.is_empty() || asked.contains(kind)).collect();
+    let kinds: Vec<i8> = known.iter().copied().filter(|kind| asked.is_empty() || asked.contains(kind)).collect();
     let image = cx.services.quorum.image();
     let is_heavy = image.topic_count() > FEW || image.groups_with_configs().take(FEW + 1).count() > FEW;
     let answer = move || {
@@ -44,8 +43,7 @@ pub fn handle(cx: &Context<'_>, request: ListConfigResourcesRequest) -> Answer<L
 
 /// All resources of a type.
 fn names(image: &Arc<Image>, kind: i8) -> Vec<ConfigResource> {
-    let resource =
-        |resource_name| ConfigResource { resource_name, resource_type: kind, ..ConfigResource::default() };
+    let resource = |resource_name| ConfigResource { resource_name, resource_type: kind, ..ConfigResource::default() };
     match kind {
         TOPIC => image.topics().map(|topic| resource(topic.name().to_string())).collect(),
         GROUP => image.groups_with_configs().map(|group| resource(group.to_string())).collect(),
