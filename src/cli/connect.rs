@@ -48,7 +48,9 @@ impl Connect {
             patience: timeout,
             ..defaults
         };
-        Ok(Arc::new(Client::new(bootstrap, settings, Arc::new(SystemEnv))))
+        let seconds = self.timeout;
+        let client = Client::new(bootstrap, settings, Arc::new(SystemEnv));
+        Ok(Arc::new(client.telling(move |error| tell(&format!("{error}; trying again, for {seconds} s in all")))))
     }
 
     /// Carries a command out with a client.

@@ -50,6 +50,9 @@ use crate::{
 const BACKOFF_MIN: Duration = Duration::from_millis(50);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
 
+/// What still fails after so long is worth a word to whoever waits.
+const MOMENT: Duration = Duration::from_secs(1);
+
 /// Coordinators that are remembered; whoever looks at more groups than that asks again.
 const COORDINATORS_MAX: usize = 1000;
 
@@ -97,7 +100,11 @@ pub struct Client {
     env: SharedEnv,
     bootstrap: Vec<Address>,
     known: Mutex<Known>,
+    /// Is told, once, of what fails and is tried again for longer than a moment.
+    on_trouble: Option<OnTrouble>,
 }
+
+type OnTrouble = Box<dyn Fn(&ClientError) + Send + Sync>;
 
 #[derive(Default)]
 struct Known {
@@ -109,6 +116,8 @@ struct Known {
     /// By group, as long as they answer.
     coordinators: HashMap<String, NodeId>,
     open: HashMap<(Address, Lane), Arc<Connection>>,
+    /// Trouble was told.
+    told: bool,
 }
 
 /// What a cluster says of itself.
@@ -124,7 +133,12 @@ pub struct Cluster {
 impl Client {
     /// Connects to nobody yet.
     pub fn new(bootstrap: Vec<Address>, settings: ClientSettings, env: SharedEnv) -> Client {
-        Client { settings, env, bootstrap, known: Mutex::new(Known::default()) }
+        Client { settings, env, bootstrap, known: Mutex::new(Known::default()), on_trouble: None }
+    }
+
+    /// With somebody who hears of it, once, when something still fails after a moment of trying it again.
+    pub fn telling(self, on_trouble: impl Fn(&ClientError) + Send + Sync + 'static) -> Client {
+        Client { on_trouble: Some(Box::new(on_trouble)), ..self }
     }
 
     pub fn settings(&self) -> &ClientSettings {
@@ -303,11 +317,21 @@ impl Client {
         loop {
             match attempt().await {
                 Err(error) if error.is_retriable() && started.elapsed() + backoff < self.settings.patience => {
+                    if started.elapsed() >= MOMENT {
+                        self.tell(&error);
+                    }
                     sleep(backoff).await;
                     backoff = (backoff * 2).min(BACKOFF_MAX);
                 }
                 done => return done,
             }
+        }
+    }
+
+    fn tell(&self, error: &ClientError) {
+        let told_before = std::mem::replace(&mut self.known.lock().told, true);
+        if let Some(on_trouble) = self.on_trouble.as_ref().filter(|_| !told_before) {
+            on_trouble(error);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! `felice topic`, `produce`, `consume` and `group`, as whoever types them sees them, against a broker.
 
 use std::{
-    io::{BufRead, BufReader, Read, Write},
-    net::{SocketAddr, TcpListener},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::{Shutdown, SocketAddr, TcpListener, TcpStream},
     process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio},
     thread,
 };
@@ -310,6 +310,34 @@ fn errors_are_one_line_that_helps() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
         assert!(told.contains(wrong), "{args:?}: {told}");
     }
+}
+
+/// Whoever waits for a broker that is away wants to know it.
+#[test]
+fn what_is_tried_again_for_long_is_told_once() {
+    let broker = Local::start(&[]);
+    let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mut waiting = Shell { address }.start(&["group", "list", "--timeout", "60"]);
+    let mut line = String::new();
+    waiting.stderr.as_mut().unwrap().read_line(&mut line).unwrap();
+    let told = format!("felice: cannot connect to {address}: connection refused; trying again, for 60 s in all\n");
+    assert_eq!(line, told);
+
+    // The broker is there now, behind a door of another number.
+    let door = TcpListener::bind(address).unwrap();
+    let behind = broker.address();
+    let through = thread::spawn(move || {
+        let (inner, outer) = (TcpStream::connect(behind).unwrap(), door.accept().unwrap().0);
+        let (mut from, mut to) = (outer.try_clone().unwrap(), inner.try_clone().unwrap());
+        let forth = thread::spawn(move || {
+            let _ = io::copy(&mut from, &mut to);
+            let _ = to.shutdown(Shutdown::Both);
+        });
+        let _ = io::copy(&mut &inner, &mut &outer);
+        forth.join().unwrap();
+    });
+    assert_eq!(waiting.end(), (Some(0), String::new()));
+    through.join().unwrap();
 }
 
 #[test]
