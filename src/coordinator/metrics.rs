@@ -49,7 +49,7 @@ impl Source for GroupCoordinator {
         }
         if let Some(Group { members, lag }) = others {
             page.put(&all::GROUP_MEMBERS, &[("group", OTHERS)], members);
-            page.put(&all::GROUP_LAG, &[("group", OTHERS), ("topic", OTHERS)], lag.values().sum::<i64>());
+            page.put(&all::GROUP_LAG, &[("group", OTHERS), ("topic", OTHERS)], total(&lag));
         }
     }
 }
@@ -103,6 +103,11 @@ fn divide(groups: BTreeMap<Arc<str>, Group>) -> (Vec<(Arc<str>, Group)>, Option<
     (own, others)
 }
 
+/// Anybody may commit an offset that is far below zero.
+fn total(lag: &BTreeMap<Arc<str>, i64>) -> i64 {
+    lag.values().fold(0, |sum, lag| sum.saturating_add(*lag))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,5 +131,6 @@ mod tests {
         assert_eq!(others.members, 4);
         assert_eq!(others.lag[&Arc::from("t0")], i64::MAX);
         assert_eq!(others.lag[&Arc::from("t2")], 3);
+        assert_eq!(total(&others.lag), i64::MAX);
     }
 }
