@@ -1,6 +1,6 @@
 //! HTTP connections: few, small and short, whoever opens them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::Router;
 use hyper::server::conn::http1;
@@ -8,16 +8,17 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use parking_lot::Mutex;
 use tokio::{
     net::{TcpListener, TcpStream},
     select,
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-/// Connections at once; further ones are closed as they come.
+/// Connections at once; a further one has the oldest closed. Whoever asks is done in a moment, so that one is idle or slow, and
+/// peers that are silent cannot keep out a probe.
 const CONNECTIONS_MAX: usize = 64;
 /// The largest head of a request, in bytes.
 const HEAD_MAX: usize = 16 << 10;
@@ -33,13 +34,36 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub struct Accepting {
     router: Router,
-    places: Arc<Semaphore>,
+    open: Arc<Mutex<Open>>,
     stopping: CancellationToken,
+}
+
+/// The connections that there are, at most [`CONNECTIONS_MAX`].
+#[derive(Default)]
+struct Open {
+    /// By their number, in the order in which they came. Cancelled where a connection must end at once.
+    places: BTreeMap<u64, CancellationToken>,
+    next: u64,
+}
+
+impl Open {
+    fn enter(&mut self) -> (u64, CancellationToken) {
+        if self.places.len() == CONNECTIONS_MAX
+            && let Some((_, oldest)) = self.places.pop_first()
+        {
+            oldest.cancel();
+        }
+        self.next += 1;
+        let ended = CancellationToken::new();
+        self.places.insert(self.next, ended.clone());
+        debug_assert!(self.places.len() <= CONNECTIONS_MAX);
+        (self.next, ended)
+    }
 }
 
 impl Accepting {
     pub fn new(router: Router, stopping: CancellationToken) -> Accepting {
-        Accepting { router, places: Arc::new(Semaphore::new(CONNECTIONS_MAX)), stopping }
+        Accepting { router, open: Arc::default(), stopping }
     }
 
     /// Serves whoever connects, until the broker has stopped.
@@ -53,11 +77,14 @@ impl Accepting {
                 sleep(PAUSE).await;
                 continue;
             };
-            let Ok(place) = Arc::clone(&self.places).try_acquire_owned() else { continue };
-            let (router, stopping) = (self.router.clone(), self.stopping.clone());
+            let (place, ended) = self.open.lock().enter();
+            let (router, stopping, open) = (self.router.clone(), self.stopping.clone(), Arc::clone(&self.open));
             tokio::spawn(async move {
-                serve(stream, router, stopping).await;
-                drop(place);
+                select! {
+                    () = ended.cancelled() => {}
+                    () = serve(stream, router, stopping) => {}
+                }
+                open.lock().places.remove(&place);
             });
         }
     }

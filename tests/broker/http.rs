@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
+    time::Duration,
 };
 
 use felice::metrics::{Kind, catalogue};
@@ -210,10 +211,11 @@ fn silent_peers_cost_the_broker_nothing() {
     let broker = Local::start(&[HTTP]);
     let http = broker.http();
     let silent: Vec<TcpStream> = (0..200).map(|_| TcpStream::connect(http).expect("it listens")).collect();
-    // The last of them is closed at once: it is one too many.
-    let mut last = silent.last().unwrap();
-    last.set_read_timeout(Some(PATIENCE)).unwrap();
-    assert!(matches!(last.read(&mut [0]), Ok(0) | Err(_)));
+    // The first of them is closed at once: it is one too many.
+    let mut first = silent.first().unwrap();
+    first.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+    assert!(matches!(first.read(&mut [0]), Ok(0)), "before its time for a head is over");
+    assert_eq!(get(http, "/readyz").0, 200, "a probe is not kept out");
     let mut client = broker.client();
     client.create_topic("t", 1, &[]);
     client.must_produce("t", &batch(&[b"a"]));
