@@ -299,6 +299,8 @@ fn errors_are_one_line_that_helps() {
         (&["consume", "x", "--from", "soon"], "--from: \"soon\" is no time"),
         (&["consume", "x", "-f", "%q"], "--format: %q means nothing"),
         (&["consume", "x", "--group", "g", "-p", "1"], "cannot be used with"),
+        (&["group", "list", "--state", "stabel"], "possible values: Empty, Assigning"),
+        (&["group", "list", "--type", "old"], "possible values: classic, consumer"),
         (&["group", "reset-offsets", "g"], "<WHERE>"),
         (&["group", "reset-offsets", "g", "--to-earliest", "--to-latest"], "cannot be used with"),
         (&["group", "reset-offsets", "g", "--to-earliest"], "say of which topics"),

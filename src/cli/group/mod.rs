@@ -55,14 +55,20 @@ enum Command {
     ResetOffsets(Reset),
 }
 
+const TYPES: [&str; 4] = ["classic", "consumer", "share", "streams"];
+
+/// Of groups of any type.
+const STATES: [&str; 8] =
+    ["Empty", "Assigning", "Reconciling", "PreparingRebalance", "CompletingRebalance", "Stable", "NotReady", "Dead"];
+
 #[derive(Debug, Args)]
 struct List {
-    /// Only groups of this type, such as classic or consumer. May be repeated
-    #[arg(long = "type", value_name = "TYPE")]
+    /// Only groups of this type. May be repeated
+    #[arg(long = "type", value_name = "TYPE", value_parser = TYPES, ignore_case = true)]
     kind: Vec<String>,
 
-    /// Only groups in this state, such as empty or stable. May be repeated
-    #[arg(long, value_name = "STATE")]
+    /// Only groups in this state. May be repeated
+    #[arg(long, value_name = "STATE", value_parser = STATES, ignore_case = true)]
     state: Vec<String>,
 
     /// How to write them
