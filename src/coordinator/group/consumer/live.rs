@@ -1,7 +1,7 @@
 //! What is counted and looked up of consumer groups, so that a heartbeat that changes nothing looks at nothing else.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -54,6 +54,28 @@ pub(super) struct Live {
     pub matching: Matching,
     /// A target assignment for all members did not fit a batch: it is not tried again before, and nobody else may come in.
     pub full_until: Option<Timestamp>,
+    pub invited: Invited,
+}
+
+/// Member ids that were given to who speaks the classic protocol, to join with; the oldest are forgotten.
+#[derive(Debug, Default)]
+pub(super) struct Invited(VecDeque<Arc<str>>);
+
+impl Invited {
+    const MAX: usize = 1000;
+
+    pub fn add(&mut self, member_id: Arc<str>) {
+        if self.0.len() == Self::MAX {
+            self.0.pop_front();
+        }
+        self.0.push_back(member_id);
+    }
+
+    /// Whether the id was given, which counts once.
+    pub fn take(&mut self, member_id: &str) -> bool {
+        let found = self.0.iter().rposition(|invited| **invited == *member_id);
+        found.and_then(|index| self.0.remove(index)).is_some()
+    }
 }
 
 /// Where the matching of a group's regular expressions stands, which goes step by step.
@@ -69,7 +91,14 @@ pub(super) struct Matching {
 impl Default for Live {
     /// Of a group that has just been made, or loaded, nothing is sure.
     fn default() -> Self {
-        Live { index: Index::default(), stale: true, new_topics: true, matching: Matching::default(), full_until: None }
+        Live {
+            index: Index::default(),
+            stale: true,
+            new_topics: true,
+            matching: Matching::default(),
+            full_until: None,
+            invited: Invited::default(),
+        }
     }
 }
 

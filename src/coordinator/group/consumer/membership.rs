@@ -90,7 +90,12 @@ impl GroupMachine {
     ) -> Result<Before, Refusal> {
         let owner = self.instance_owner(group_id, instance_id);
         let Some((owner, group)) = owner.zip(self.state.consumer.get(group_id)) else {
-            return if joins { Ok(Before::default()) } else { Err(Refusal::unknown_instance(instance_id)) };
+            // A member that gets an instance id only now is the one that it was.
+            let before = |group| Before::of(group, member_id);
+            return match self.state.consumer.get(group_id) {
+                group if joins => Ok(group.map_or_else(Before::default, before)),
+                _ => Err(Refusal::unknown_instance(instance_id)),
+            };
         };
         if joins {
             // A member of the classic protocol never leaves for now: its place is free for who comes with the new protocol.

@@ -65,17 +65,22 @@ impl GroupMachine {
         };
         let instance_id = request.group_instance_id.as_deref();
         if is_unknown && instance_id.is_none() && caller.version >= MEMBER_ID_REQUIRED_FROM {
+            if let Some(live) = self.soft.consumer.groups.get_mut(group_id) {
+                live.invited.add(Arc::clone(&member_id));
+            }
             return Ok(refused_join(member_id.to_string(), ErrorCode::MemberIdRequired));
         }
-        // Kafka reads what it says only of one that has an id.
+        let (before, downgrades) = self.joining_classic(cx, group_id, &member_id, instance_id, is_unknown)?;
+        // Kafka reads what it says only of one that has an id, and may use it.
         let Some(wants) = subscription(&preferred.metadata) else {
             return Err(Refusal::new(ErrorCode::UnknownServerError, "Malformed embedded consumer protocol."));
         };
-
-        let (before, downgrades) = self.joining_classic(cx, group_id, &member_id, instance_id, is_unknown)?;
-        // One that comes anew has nothing. One that still has partitions was thrown out, and others may have them by now: it is to
-        // let go of them before it joins. (Kafka takes it in, and it learns that from its next assignment.)
-        if before.value.is_none() && !is_unknown && !wants.owned_partitions.is_empty() {
+        let is_invited =
+            self.soft.consumer.groups.get_mut(group_id).is_some_and(|live| live.invited.take(&request.member_id));
+        // One that still has partitions although it is not known was thrown out, and others may have them by now: it is to let go of
+        // them before it joins. One that comes back with a new id has been told so, whether it has listened (franz-go does not) or
+        // not, and learns from its next assignment what it has. (Kafka takes in both.)
+        if before.value.is_none() && !is_unknown && !is_invited && !wants.owned_partitions.is_empty() {
             let message = format!("Member {member_id} is not a member of group {group_id}.");
             return Err(Refusal::new(ErrorCode::UnknownMemberId, message));
         }

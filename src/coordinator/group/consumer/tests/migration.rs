@@ -370,6 +370,44 @@ fn who_was_thrown_out_lets_go_of_what_it_had_before_it_joins_anew() {
 }
 
 #[test]
+fn who_was_thrown_out_and_does_not_let_go_joins_with_a_new_id_all_the_same() {
+    let mut bench = Bench::new();
+    bench.topic("t", 6);
+    let (mut a, mut b) = two_in_a_classic_group(&mut bench);
+    let mut c = Member::new("c", &["t"]);
+    c.join(&mut bench);
+    settle_mixed(&mut bench, &mut [&mut a, &mut b], &mut [&mut c]);
+    assert_eq!(a.leave(&mut bench), ErrorCode::None);
+    settle_mixed(&mut bench, &mut [&mut b], &mut [&mut c]);
+    let refused = a.begin_join(&mut bench).unwrap_err();
+    assert_eq!(refused.error_code, ErrorCode::UnknownMemberId.code());
+    a.id.clear();
+    assert!(!a.has.is_empty());
+    let answer = a.begin_join(&mut bench).unwrap_err();
+    a.joined(&answer);
+    settle_mixed(&mut bench, &mut [&mut a, &mut b], &mut [&mut c]);
+    assert_eq!(all(&[&a, &b], &[&c]), [0, 1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn a_static_member_is_looked_for_before_what_it_says_is_read() {
+    let mut bench = Bench::new();
+    bench.topic("t", 1);
+    Member::fixed("c", "i", &["t"]).join(&mut bench);
+    let mut join = |member_id: &str, instance_id: &str| {
+        let instance_id = Some(instance_id.to_owned());
+        let mut request = JoinGroupRequest { member_id: member_id.to_owned(), ..Classic::new(&["t"]).request() };
+        request.protocols.iter_mut().for_each(|protocol| protocol.metadata = Bytes::new());
+        let command = Command::JoinGroup(JoinGroupRequest { group_instance_id: instance_id, ..request });
+        let Some(Answer::JoinGroup(answer)) = bench.call(9, command).1 else { panic!("it waits") };
+        ErrorCode::from(answer.error_code)
+    };
+    assert_eq!(join("x", "other"), ErrorCode::UnknownMemberId);
+    assert_eq!(join("x", "i"), ErrorCode::FencedInstanceId);
+    assert_eq!(join("c", "i"), ErrorCode::UnknownServerError);
+}
+
+#[test]
 fn a_group_that_has_not_had_a_generation_has_an_epoch_all_the_same() {
     let mut bench = Bench::new();
     let mut a = Classic::new(&["t"]);

@@ -68,3 +68,17 @@ fn an_instance_id_is_one_members_at_a_time() {
     other.join(&mut bench);
     assert_eq!(other.count(), 1);
 }
+
+#[test]
+fn a_member_that_gets_an_instance_id_is_the_one_that_it_was() {
+    let mut bench = Bench::new();
+    bench.topic("t", 2);
+    let mut a = Member::new("a", &["t"]);
+    let with_rack = ConsumerGroupHeartbeatRequest { rack_id: Some("r".to_owned()), ..a.full() };
+    assert_eq!(bench.heartbeat(with_rack).error_code, 0);
+    a.instance_id = Some("i".to_owned());
+    a.join(&mut bench);
+    assert_eq!(bench.epochs(), (2, 2));
+    let member = &bench.machine.state().consumer["g"].members["a"];
+    assert_eq!((member.rack_id.as_deref(), member.instance_id.as_deref()), (Some("r"), Some("i")));
+}
