@@ -102,7 +102,7 @@ final class Node {
             consumer.seekToBeginning(partitions);
             long deadline = System.nanoTime() + TimeUnit.SECONDS.toNanos(LIMIT_S);
             while (consumer.position(only(topic)) < end) {
-                Suite.require("reading " + topic + " from " + kind + " takes too long", System.nanoTime() < deadline);
+                Harness.require("reading " + topic + " from " + kind + " takes too long", System.nanoTime() < deadline);
                 for (ConsumerRecord<String, String> record : consumer.poll(Duration.ofSeconds(1))) {
                     found.add(record.offset() + " " + record.timestamp() + " " + record.leaderEpoch().orElse(-1) + " "
                             + record.key() + " " + record.value().hashCode());
@@ -153,7 +153,7 @@ final class Node {
         builder.environment().put("BROKER", kind);
         Process process = builder.start();
         String printed = new String(process.getInputStream().readAllBytes()).strip();
-        Suite.require(String.join(" ", command) + " failed", process.waitFor() == 0);
+        Harness.require(String.join(" ", command) + " failed", process.waitFor() == 0);
         return printed;
     }
 }

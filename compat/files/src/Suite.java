@@ -3,7 +3,6 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.time.Duration;
 import java.util.Arrays;
-import java.util.Comparator;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
@@ -12,11 +11,9 @@ import java.util.Optional;
 import java.util.OptionalInt;
 import java.util.Random;
 import java.util.TreeMap;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.IntStream;
 import org.apache.kafka.clients.producer.KafkaProducer;
 import org.apache.kafka.clients.producer.ProducerRecord;
-import org.apache.kafka.common.utils.AppInfoParser;
 import org.apache.kafka.metadata.properties.MetaPropertiesEnsemble;
 import org.apache.kafka.metadata.properties.MetaPropertiesEnsemble.VerificationFlag;
 import org.apache.kafka.storage.internals.checkpoint.CleanShutdownFileHandler;
@@ -25,52 +22,23 @@ import org.apache.kafka.storage.internals.checkpoint.PartitionMetadataFile;
 import org.apache.kafka.storage.internals.log.LogDirFailureChannel;
 
 /** Kafka's own classes on Felice's files, and each broker on the other's. Arguments: the folder compat/. */
-public final class Suite {
+public final class Suite extends Harness {
     private static final List<String> CODECS = List.of("none", "gzip", "snappy", "lz4", "zstd");
     private static final String TRANSACTIONS = "transactions";
     private static final List<String> LEVELS = List.of("read_uncommitted", "read_committed");
 
-    private interface Part {
-        void run() throws Exception;
-    }
-
-    private final Node kafka;
-    private final Node felice;
     private final Map<String, List<String>> expected = new TreeMap<>();
 
     private Suite(Path compat, Path work) {
-        kafka = new Node(compat, work.resolve("kafka"), "kafka");
-        felice = new Node(compat, work.resolve("felice"), Optional.ofNullable(System.getenv("BROKER")).orElse("felice"));
+        super(compat, work);
     }
 
     public static void main(String[] arguments) throws Exception {
-        Path work = Files.createTempDirectory("felice-files");
-        Suite suite = new Suite(Path.of(arguments[0]), work);
-        int code = 0;
-        try {
-            System.out.println("  kafka " + AppInfoParser.getVersion());
-            if (arguments.length == 3 && arguments[1].equals("fixture")) {
-                suite.fixture(Path.of(arguments[2]));
-            } else {
-                suite.run();
-            }
-        } catch (Throwable failure) {
-            System.err.println("  FAIL " + failure);
-            failure.printStackTrace();
-            code = 1;
-        } finally {
-            suite.kafka.kill();
-            suite.felice.kill();
-            try (var files = Files.walk(work)) {
-                for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                    Files.delete(file);
-                }
-            }
-        }
-        System.exit(code);
+        main("files", arguments, Suite::new);
     }
 
-    private void run() throws Exception {
+    @Override
+    void run() throws Exception {
         timed("Kafka writes transactions", this::kafkaWrites);
         timed("Felice reads Kafka's files", this::feliceReads);
         timed("Kafka's classes read Felice's", this::classesRead);
@@ -236,7 +204,8 @@ public final class Suite {
         return read.subList(0, read.size() - 1);
     }
 
-    private void fixture(Path into) throws Exception {
+    @Override
+    void fixture(Path into) throws Exception {
         kafka.start();
         kafka.create(List.of(TRANSACTIONS));
         transact(kafka, 60, 10);
@@ -246,24 +215,8 @@ public final class Suite {
         }
     }
 
-    static void pass(String check) {
-        System.out.println("  ok   " + check);
-    }
-
     static void same(String check, Object expected, Object actual) {
         require(check + ": expected <" + expected + ">, got <" + actual + ">", Objects.equals(expected, actual));
         pass(check);
-    }
-
-    static void require(String claim, boolean holds) {
-        if (!holds) {
-            throw new AssertionError(claim);
-        }
-    }
-
-    private static void timed(String name, Part part) throws Exception {
-        long start = System.nanoTime();
-        part.run();
-        System.out.printf("  %s: %.1f s%n", name, (System.nanoTime() - start) / (double) TimeUnit.SECONDS.toNanos(1));
     }
 }

@@ -4,11 +4,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.concurrent.TimeUnit;
@@ -22,57 +20,34 @@ import org.apache.kafka.common.record.internal.DefaultRecordBatch;
 import org.apache.kafka.common.record.internal.MemoryRecords;
 import org.apache.kafka.common.record.internal.MutableRecordBatch;
 import org.apache.kafka.common.record.internal.Records;
-import org.apache.kafka.common.utils.AppInfoParser;
 import org.apache.kafka.common.utils.Crc32C;
 
 /** Each broker writes a __consumer_offsets, and each tells of the other's what its writer told. Arguments: the folder compat/. */
-public final class Suite {
+public final class Suite extends Harness {
     private static final long LIMIT_S = 60;
     private static final String OFFSETS = "__consumer_offsets";
     private static final String[] SETTINGS = {"offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=0"};
 
-    private final Node kafka;
-    /** One that has Kafka's log put in the place of its own, and one that writes its own. */
-    private final Node felice;
-    private final Node fresh;
+    /** One that writes its own; {@link #felice} has Kafka's log put in the place of its own. */
+    private final Node fresh = tried("fresh");
     private List<String> kafkaTold;
 
     private Suite(Path compat, Path work) {
-        kafka = new Node(compat, work.resolve("kafka"), "kafka");
-        String kind = Optional.ofNullable(System.getenv("BROKER")).orElse("felice");
-        felice = new Node(compat, work.resolve("felice"), kind);
-        fresh = new Node(compat, work.resolve("fresh"), kind);
+        super(compat, work);
     }
 
     public static void main(String[] arguments) throws Exception {
-        Path work = Files.createTempDirectory("felice-offsets-topic");
-        Suite suite = new Suite(Path.of(arguments[0]), work);
-        int code = 0;
-        try {
-            System.out.println("  kafka " + AppInfoParser.getVersion());
-            if (arguments.length == 3 && arguments[1].equals("fixture")) {
-                suite.fixture(Path.of(arguments[2]));
-            } else {
-                suite.run();
-            }
-        } catch (Throwable failure) {
-            System.err.println("  FAIL " + failure);
-            failure.printStackTrace();
-            code = 1;
-        } finally {
-            suite.kafka.kill();
-            suite.felice.kill();
-            suite.fresh.kill();
-            try (var files = Files.walk(work)) {
-                for (Path file : files.sorted(Comparator.reverseOrder()).toList()) {
-                    Files.delete(file);
-                }
-            }
-        }
-        System.exit(code);
+        main("offsets-topic", arguments, Suite::new);
     }
 
-    private void run() throws Exception {
+    @Override
+    void end() throws Exception {
+        super.end();
+        fresh.kill();
+    }
+
+    @Override
+    void run() throws Exception {
         timed("Kafka writes, Felice tells", this::kafkaWrites);
         timed("Felice writes, Kafka tells", this::feliceWrites);
     }
@@ -188,7 +163,8 @@ public final class Suite {
         pass("DumpLogSegments --offsets-decoder reads " + records.size() + " records of Felice's, of types " + types);
     }
 
-    private void fixture(Path into) throws Exception {
+    @Override
+    void fixture(Path into) throws Exception {
         List<String> told = write(kafka, true);
         Files.createDirectories(into);
         Files.copy(Dump.only(Node.files(kafka.partition(OFFSETS)), ".log").get(0), into.resolve("00000000000000000000.log"),
@@ -207,25 +183,5 @@ public final class Suite {
             missing.isEmpty() && wrong.isEmpty());
         require(what + ": there are some", expected.size() > 30);
         pass(what);
-    }
-
-    static void pass(String check) {
-        System.out.println("  ok   " + check);
-    }
-
-    static void require(String claim, boolean holds) {
-        if (!holds) {
-            throw new AssertionError(claim);
-        }
-    }
-
-    private interface Part {
-        void run() throws Exception;
-    }
-
-    private static void timed(String name, Part part) throws Exception {
-        long start = System.nanoTime();
-        part.run();
-        System.out.printf("  %s: %.1f s%n", name, (System.nanoTime() - start) / (double) TimeUnit.SECONDS.toNanos(1));
     }
 }
