@@ -3,7 +3,7 @@
 use felice_protocol::{Uuid, error::ErrorCode};
 
 use super::{
-    super::{GroupMachine, State, machine::Cx},
+    super::{GroupMachine, State},
     member::Standing,
 };
 
@@ -28,10 +28,8 @@ impl GroupMachine {
     /// partitions.
     pub(in super::super) fn check_consumer_commit(
         &self,
-        _cx: &mut Cx<'_>,
         group_id: &str,
         member_id: &str,
-        _instance_id: Option<&str>,
         epoch: i32,
         api_version: i16,
     ) -> Result<(), ErrorCode> {

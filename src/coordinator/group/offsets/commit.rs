@@ -39,7 +39,7 @@ impl GroupMachine {
         let generation = request.generation_id_or_member_epoch;
         match self.kind(group_id) {
             Some(Kind::Consumer) => {
-                self.check_consumer_commit(cx, group_id, member_id, instance_id, generation, version)?;
+                self.check_consumer_commit(group_id, member_id, generation, version)?;
                 self.check_partitions(request)
             }
             Some(Kind::Classic) => self.check_classic_commit(cx, group_id, member_id, instance_id, generation, false),

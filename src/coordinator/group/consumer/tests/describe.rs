@@ -59,11 +59,7 @@ fn commits_are_taken_by_epoch_and_by_when_a_partition_was_got() {
     b.join(&mut bench);
     settle(&mut bench, &mut [&mut a, &mut b]);
     assert_eq!((a.epoch, b.epoch), (3, 3));
-    let image = bench.image.clone();
-    let check = |member: &str, epoch, version| {
-        let cx = &mut Cx { now: Timestamp(0), image: &image, out: &mut Out::default() };
-        bench.machine.check_consumer_commit(cx, "g", member, None, epoch, version)
-    };
+    let check = |member: &str, epoch, version| bench.machine.check_consumer_commit("g", member, epoch, version);
     assert_eq!(check("a", 3, 9), Ok(()));
     assert_eq!(check("a", 3, 8), Err(ErrorCode::UnsupportedVersion));
     assert_eq!(check("a", 4, 9), Err(ErrorCode::StaleMemberEpoch));
@@ -86,8 +82,7 @@ fn commits_are_taken_by_epoch_and_by_when_a_partition_was_got() {
     assert_eq!(fetch(Some("x"), 3), Err(ErrorCode::UnknownMemberId));
     a.leave(&mut bench);
     b.leave(&mut bench);
-    let cx = &mut Cx { now: Timestamp(0), image: &image, out: &mut Out::default() };
-    assert_eq!(bench.machine.check_consumer_commit(cx, "g", "", None, -1, 2), Ok(()));
+    assert_eq!(bench.machine.check_consumer_commit("g", "", -1, 2), Ok(()));
 }
 
 #[test]
