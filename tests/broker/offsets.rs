@@ -10,6 +10,7 @@ use felice_protocol::{
     error::ErrorCode,
     messages::{
         consumer_group_describe::ConsumerGroupDescribeRequest,
+        create_partitions::{CreatePartitionsRequest, CreatePartitionsTopic},
         delete_groups::DeleteGroupsRequest,
         describe_groups::{DescribeGroupsRequest, DescribedGroup},
         find_coordinator::FindCoordinatorRequest,
@@ -206,6 +207,25 @@ fn a_topics_offsets_go_with_it() {
     client.create_topic("t", 1, &[]);
     assert_eq!(fetch(&mut client, asked("g", "t", &[0])), [at("t", 0, -1)]);
     until(|| (fetch(&mut client, everything("g")) == [at("u", 0, 5)]).then_some(()));
+}
+
+#[test]
+fn the_number_of_partitions_by_which_groups_are_found_does_not_change() {
+    let broker = Local::start(&[SMALL]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    coordinate(&mut client, "g");
+    assert_eq!(commit(&mut client, "g", "t", &[(0, 5)]), [ErrorCode::None]);
+    let topic = |name: &str| CreatePartitionsTopic { name: name.to_owned(), count: 7, ..Default::default() };
+    let topics = ["__consumer_offsets", "t", "__transaction_state"].map(topic).to_vec();
+    let request = CreatePartitionsRequest { topics, timeout_ms: 60_000, ..CreatePartitionsRequest::default() };
+    let results = client.call(3, &request).results;
+    let error_of =
+        |name: &str| results.iter().find(|result| result.name == name).map(|result| error(result.error_code));
+    assert_eq!(error_of("__consumer_offsets"), Some(ErrorCode::InvalidPartitions));
+    assert_eq!(error_of("t"), Some(ErrorCode::None));
+    assert_eq!(error_of("__transaction_state"), Some(ErrorCode::UnknownTopicOrPartition));
+    assert_eq!(fetch(&mut client, everything("g")), [at("t", 0, 5)]);
 }
 
 #[test]
