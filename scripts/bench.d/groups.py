@@ -10,7 +10,7 @@ import time
 
 import meter
 from brokers import ROOT, Felice, LoadFailed, create_topic, load
-from wire import Connection, Reader, string
+from wire import Connection, Reader, string, varlen
 
 MEMBERS, PARTITIONS = 10, 900
 HEARTBEAT_MS, SESSION_MS = 1000, 6000
@@ -233,15 +233,6 @@ def commits(bench):
 
 def compact(data):
     return varlen(len(data) + 1) + data
-
-
-def varlen(n):
-    out = bytearray()
-    while n > 0x7F:
-        out.append(n & 0x7F | 0x80)
-        n >>= 7
-    out.append(n)
-    return bytes(out)
 
 
 def join_consumer_frame(group, topic):

@@ -25,7 +25,11 @@ def crc32c(data):
 
 
 def varint(n):
-    n = (n << 1) ^ (n >> 63)
+    return varlen((n << 1) ^ (n >> 63))
+
+
+def varlen(n):
+    """Without a sign, as lengths are written."""
     out = bytearray()
     while n > 0x7F:
         out.append(n & 0x7F | 0x80)
