@@ -22,9 +22,9 @@ use crate::{metadata::Image, model::Timestamp};
 impl GroupMachine {
     /// Deletes a group that has no members, with its offsets.
     pub(super) fn delete_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, group_id: String) {
-        let deletable = self.check_deletion(&group_id);
-        let error = match deletable.and_then(|kind| self.forget_all(cx, &group_id).map(|()| kind)) {
+        let error = match self.check_deletion(&group_id) {
             Ok(kind) => {
+                self.forget_all(cx, &group_id);
                 match kind {
                     Kind::Consumer => self.delete_consumer(cx, &group_id),
                     Kind::Classic => self.delete_classic(cx, &group_id),

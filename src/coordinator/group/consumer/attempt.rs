@@ -82,7 +82,7 @@ impl GroupMachine {
 }
 
 /// Not less than what a record of a consumer group takes in a batch. One that cannot be written at all fits nowhere.
-pub(in super::super) fn size_of(record: &GroupRecord) -> usize {
+pub(super) fn size_of(record: &GroupRecord) -> usize {
     let key = record.encode_key().map_or(usize::MAX, |key| key.len());
     let value = record.encode_value(record.record_type().versions.max);
     let value = value.map_or(usize::MAX, |value| value.map_or(0, |value| value.len()));

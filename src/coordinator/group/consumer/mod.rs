@@ -32,7 +32,6 @@ mod tests;
 
 use std::sync::Arc;
 
-pub(super) use attempt::size_of as size_of_record;
 pub use live::ConsumerGroups;
 
 use felice_protocol::error::ErrorCode;

@@ -23,10 +23,7 @@ impl GroupMachine {
         request: OffsetCommitRequest,
     ) {
         let answer = match self.check_commit(cx, caller.version, &request) {
-            Ok(()) => match self.write_or_nothing(cx, |machine, cx| machine.write_offsets(cx, request)) {
-                Ok(answer) => answer,
-                Err(answer) => answer.failed(ErrorCode::UnknownServerError),
-            },
+            Ok(()) => self.write_offsets(cx, request),
             Err(error) => Command::OffsetCommit(request).refused(error),
         };
         cx.out.answer(caller.call, answer);

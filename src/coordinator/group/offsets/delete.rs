@@ -13,10 +13,7 @@ impl GroupMachine {
         request: OffsetDeleteRequest,
     ) {
         let answer = match self.check_delete_offsets(&request.group_id) {
-            Ok(kind) => match self.write_or_nothing(cx, |machine, cx| machine.write_deletions(cx, kind, request)) {
-                Ok(answer) => answer,
-                Err(answer) => answer.failed(ErrorCode::UnknownServerError),
-            },
+            Ok(kind) => self.write_deletions(cx, kind, request),
             Err(error) => Command::OffsetDelete(request).refused(error),
         };
         cx.out.answer(caller.call, answer);

@@ -17,9 +17,9 @@ use felice_protocol::{
     coordinator::{GroupRecord, offsets::GroupMetadataKey},
 };
 
-use super::{Kind, OffsetsSoft, size::tombstone_bytes};
+use super::{Kind, OffsetsSoft};
 use crate::{
-    coordinator::group::{CommittedOffset, GroupMachine, Timer, consumer::size_of_record, machine::Cx},
+    coordinator::group::{CommittedOffset, GroupMachine, Timer, machine::Cx},
     metadata::Image,
     model::{Timestamp, TopicId},
 };
@@ -28,8 +28,6 @@ use crate::{
 const LOOKED_AT_PER_STEP: usize = 10_000;
 /// How many tombstones one step writes: they are one append.
 pub(super) const DELETED_PER_STEP: usize = 1_000;
-/// Which part of a batch they take before the step ends.
-const BATCH_PART: usize = 2;
 
 /// Where a pass over all groups is.
 #[derive(Debug, Clone)]
@@ -49,29 +47,15 @@ enum Runs {
 
 /// What one step may still do.
 pub(super) struct Budget {
-    looks: usize,
-    deletions: usize,
-    bytes: usize,
+    pub looks: usize,
+    pub deletions: usize,
 }
 
 impl Budget {
-    pub fn of(machine: &GroupMachine) -> Budget {
-        let bytes = machine.settings.record_max_bytes / BATCH_PART;
-        Budget { looks: LOOKED_AT_PER_STEP, deletions: DELETED_PER_STEP, bytes }
-    }
+    pub const FULL: Budget = Budget { looks: LOOKED_AT_PER_STEP, deletions: DELETED_PER_STEP };
 
     pub fn is_spent(&self) -> bool {
-        self.looks == 0 || self.deletions == 0 || self.bytes == 0
-    }
-
-    pub fn look(&mut self) {
-        self.looks = self.looks.saturating_sub(1);
-    }
-
-    /// Tombstones that take so many bytes.
-    pub fn delete(&mut self, count: usize, bytes: usize) {
-        self.deletions = self.deletions.saturating_sub(count);
-        self.bytes = self.bytes.saturating_sub(bytes);
+        self.looks == 0 || self.deletions == 0
     }
 }
 
@@ -120,22 +104,21 @@ impl GroupMachine {
 
     /// Goes on with a pass; `None` where it is through.
     fn expire_slice(&mut self, cx: &mut Cx<'_>, mut at: Cursor) -> Option<Cursor> {
-        let mut budget = Budget::of(self);
+        let mut budget = Budget::FULL;
         loop {
             let group = self.state.group_ids(at.groups.as_ref().map(|id| &**id)).next()?.clone();
             let after = at.after.take().filter(|_| at.groups == Bound::Included(group.clone()));
             if budget.is_spent() {
                 return Some(Cursor { groups: Bound::Included(group), after });
             }
-            budget.look();
+            budget.looks -= 1;
             let stopped = self.expire_group(cx, &group, after, &mut budget);
             if stopped.is_some() {
                 return Some(Cursor { groups: Bound::Included(group), after: stopped });
             }
             let written = cx.out.records.len();
             self.delete_if_nothing_is_left(cx, &group);
-            let tombstones = cx.out.records.get(written..).unwrap_or_default();
-            budget.delete(tombstones.len(), tombstones.iter().map(size_of_record).fold(0, usize::saturating_add));
+            budget.deletions = budget.deletions.saturating_sub(cx.out.records.len() - written);
             at = Cursor { groups: Bound::Excluded(group), after: None };
         }
     }
@@ -165,12 +148,12 @@ impl GroupMachine {
                         stopped = true;
                         break 'topics;
                     }
-                    budget.look();
+                    budget.looks -= 1;
                     at = Some((topic.clone(), *partition));
                     let goes =
                         topic_is_gone(offset, topic, cx.image) || (!is_read && runs.out(offset, cx.now, retention_ms));
                     if goes && !self.state.is_pending(group, topic, *partition) {
-                        budget.delete(1, tombstone_bytes(group, topic));
+                        budget.deletions -= 1;
                         expired.push((topic.clone(), *partition));
                     }
                 }

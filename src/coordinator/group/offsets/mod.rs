@@ -13,7 +13,6 @@ mod commit;
 mod delete;
 mod expire;
 mod fetch;
-mod size;
 mod topics;
 
 #[cfg(test)]
@@ -21,10 +20,7 @@ pub(super) mod tests;
 
 use std::{ops::Bound, sync::Arc};
 
-use felice_protocol::{
-    coordinator::{GroupRecord, offsets::OffsetCommitKey},
-    error::ErrorCode,
-};
+use felice_protocol::coordinator::{GroupRecord, offsets::OffsetCommitKey};
 
 use super::{GroupMachine, State, machine::Cx};
 use crate::model::Timestamp;
@@ -74,10 +70,7 @@ impl GroupMachine {
     }
 
     /// Deletes every offset of a group, those that transactions have pending included.
-    ///
-    /// # Errors
-    /// UNKNOWN_SERVER_ERROR, as in Kafka, where that does not fit a batch. Then nothing is deleted.
-    pub(super) fn forget_all(&mut self, cx: &mut Cx<'_>, group: &str) -> Result<(), ErrorCode> {
+    pub(super) fn forget_all(&mut self, cx: &mut Cx<'_>, group: &str) {
         let committed = self.state.offsets.get(group);
         let committed = committed.into_iter().flat_map(|topics| {
             topics.iter().flat_map(|(topic, partitions)| partitions.keys().map(|partition| (topic.clone(), *partition)))
@@ -86,10 +79,9 @@ impl GroupMachine {
         places.extend(self.state.pending_of(group).map(|(_, topic, partition)| (topic.clone(), *partition)));
         places.sort();
         places.dedup();
-        let forget = |machine: &mut GroupMachine, cx: &mut Cx<'_>| {
-            places.iter().for_each(|(topic, partition)| machine.forget(cx, group, topic, *partition));
-        };
-        self.write_or_nothing(cx, forget).map_err(|()| ErrorCode::UnknownServerError)
+        for (topic, partition) in places {
+            self.forget(cx, group, &topic, partition);
+        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! Offsets over a whole coordinator, whose groups are made of records.
 
-mod large;
-
 use std::sync::Arc;
 
 use felice_protocol::{

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, ops::Bound, sync::Arc};
 
-use super::{expire::Budget, size::tombstone_bytes};
+use super::expire::Budget;
 use crate::{
     coordinator::group::{CommittedOffset, GroupMachine, machine::Cx},
     metadata::Image,
@@ -50,7 +50,7 @@ impl GroupMachine {
 
     pub(super) fn forget_slice(&mut self, cx: &mut Cx<'_>) {
         let Some(mut forgetting) = self.soft.offsets.forgetting.take() else { return };
-        let mut budget = Budget::of(self);
+        let mut budget = Budget::FULL;
         let (mut doomed, mut stopped_at) = (Vec::new(), None);
         let from = forgetting.groups.as_ref().map(|id| &**id);
         'groups: for (group, offsets) in self.state.offsets.range::<str, _>((from, Bound::Unbounded)) {
@@ -58,7 +58,7 @@ impl GroupMachine {
                 stopped_at = Some(group.clone());
                 break;
             }
-            budget.look();
+            budget.looks -= 1;
             // Either may be a great many.
             let topics: Vec<_> = if offsets.size() < forgetting.topics.len() {
                 offsets.iter().filter(|(topic, _)| forgetting.topics.contains(*topic)).collect()
@@ -72,7 +72,7 @@ impl GroupMachine {
                         stopped_at = Some(group.clone());
                         break 'groups;
                     }
-                    budget.delete(1, tombstone_bytes(group, topic));
+                    budget.deletions -= 1;
                     doomed.push((group.clone(), topic.clone(), *partition));
                 }
             }
