@@ -14,6 +14,7 @@ use felice_protocol::{
         delete_groups::DeleteGroupsRequest,
         describe_groups::{DescribeGroupsRequest, DescribedGroup},
         find_coordinator::FindCoordinatorRequest,
+        join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse},
         list_groups::ListGroupsRequest,
         offset_commit::*,
         offset_delete::*,
@@ -267,6 +268,31 @@ fn groups_are_listed_described_and_deleted() {
     assert_eq!(delete_group(&mut client, "g"), ErrorCode::None);
     assert_eq!((fetch(&mut client, everything("g")), listed(&mut client)), (vec![], vec![]));
     assert_eq!(delete_group(&mut client, "g"), ErrorCode::GroupIdNotFound);
+}
+
+#[test]
+fn a_commit_that_does_not_fit_a_batch_disturbs_no_other_group() {
+    const PARTITIONS: i32 = 40;
+    let broker = Local::start(&["offsets.topic.num.partitions=1", "group.initial.rebalance.delay.ms=1000"]);
+    let (mut client, mut member) = (broker.client(), broker.client());
+    client.create_topic("t", PARTITIONS, &[]);
+    coordinate(&mut client, "g");
+    let join = JoinGroupRequest {
+        group_id: "g".to_owned(),
+        session_timeout_ms: 45_000,
+        rebalance_timeout_ms: 60_000,
+        group_instance_id: Some("i".to_owned()),
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![JoinGroupRequestProtocol { name: "range".to_owned(), ..Default::default() }],
+        ..JoinGroupRequest::default()
+    };
+    member.send(9, &join);
+    until(|| (describe(&mut client, 6, "g").group_state == "PreparingRebalance").then_some(()));
+    let offsets: Vec<(i32, i64)> = (0..PARTITIONS).map(|partition| (partition, 1)).collect();
+    let refused = commit(&mut client, &"x".repeat(32_000), "t", &offsets);
+    assert_eq!(refused, [ErrorCode::UnknownServerError; PARTITIONS as usize]);
+    let (_, joined): (i32, JoinGroupResponse) = member.receive(9);
+    assert_eq!((error(joined.error_code), joined.generation_id), (ErrorCode::None, 1));
 }
 
 #[test]
