@@ -81,13 +81,28 @@ impl Encoded {
         BATCH_OVERHEAD + self.size
     }
 
-    /// Adds a record.
-    pub fn push(&mut self, record: &GroupRecord) -> Result<(), Unencodable> {
-        let key = record.encode_key()?;
-        let value = record.encode_value(value_version(record))?;
+    /// The records as they are written.
+    pub fn of(records: &[GroupRecord]) -> Result<Encoded, Unencodable> {
+        let mut encoded = Encoded::default();
+        for record in records {
+            encoded.push((record.encode_key()?, record.encode_value(value_version(record))?));
+        }
+        Ok(encoded)
+    }
+
+    fn push(&mut self, record: (Bytes, Option<Bytes>)) {
+        let (key, value) = &record;
         self.size += RECORD_OVERHEAD + key.len() + value.as_ref().map_or(0, Bytes::len);
-        self.records.push((key, value));
-        Ok(())
+        self.records.push(record);
+    }
+
+    /// Each record by itself.
+    pub fn split(self) -> impl Iterator<Item = Encoded> {
+        self.records.into_iter().map(|record| {
+            let mut one = Encoded::default();
+            one.push(record);
+            one
+        })
     }
 
     /// How many records.

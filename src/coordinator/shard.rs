@@ -7,8 +7,10 @@
 mod active;
 mod attend;
 mod round;
+#[cfg(test)]
+mod tests;
 
-use std::{mem, sync::Arc};
+use std::{collections::VecDeque, mem, sync::Arc};
 
 use felice_protocol::{error::ErrorCode, messages::list_groups::ListedGroup};
 use parking_lot::Mutex;
@@ -23,6 +25,8 @@ use super::{
 };
 use crate::{env::SharedEnv, quorum::Quorum, store::SharedStore};
 
+/// Rounds that a caller carries out for others, who keep coming, before the task has to: it has an answer of its own to send.
+const ROUNDS_AT_ONCE: usize = 16;
 /// Deleted topics that are remembered.
 const DELETED_TOPICS_MAX: usize = 10_000;
 
@@ -64,9 +68,17 @@ enum Work {
 
 enum Core {
     /// Reads its log.
-    Loading,
+    Loading(Missed),
     Active(Box<Active>),
     Ended(ErrorCode),
+}
+
+/// What was told of topics while nobody could look at them.
+#[derive(Default)]
+struct Missed {
+    /// Topics have changed since the log began to be read, so that what is made of it has not seen that.
+    is_late: bool,
+    deleted: VecDeque<Arc<str>>,
 }
 
 /// Who calls, without what is made up here.
@@ -92,7 +104,7 @@ impl Shard {
             view,
             around,
             queue: Mutex::default(),
-            core: Mutex::new(Core::Loading),
+            core: Mutex::new(Core::Loading(Missed::default())),
             wake: Notify::new(),
             ending,
         })
@@ -147,7 +159,7 @@ impl Shard {
                     _ => None,
                 }
             }
-            Core::Loading | Core::Ended(_) => None,
+            Core::Loading(_) | Core::Ended(_) => None,
         };
         drop(core);
         // For those who came meanwhile.
@@ -163,18 +175,42 @@ impl Shard {
     }
 
     /// Sees to it that the queue is worked off, by this thread or by another that is at it.
-    fn work_off(self: &Arc<Self>) {
+    ///
+    /// To be called by everyone who has held `core`, after that: whoever came meanwhile has gone away again, and relies on it.
+    fn work_off(&self) {
+        let mut rounds = 0;
         loop {
             let Some(mut core) = self.core.try_lock() else { return };
             let work = mem::take(&mut self.queue.lock().work);
             self.carry_out(&mut core, work);
+            rounds += 1;
+            let is_attended = matches!(&*core, Core::Active(_));
             drop(core);
-            // Whoever came while the lock was held has gone away again, and relies on this.
             if self.queue.lock().work.is_empty() {
                 return;
             }
+            if is_attended && rounds >= ROUNDS_AT_ONCE {
+                return self.wake.notify_one();
+            }
         }
     }
+}
+
+impl Missed {
+    fn note(&mut self, work: &[Work]) {
+        for work in work {
+            if let Work::TopicsChanged { deleted } = work {
+                self.is_late = true;
+                remember_deleted(&mut self.deleted, deleted);
+            }
+        }
+    }
+}
+
+fn remember_deleted(deleted_topics: &mut VecDeque<Arc<str>>, deleted: &[Arc<str>]) {
+    deleted_topics.extend(deleted.iter().cloned());
+    let too_many = deleted_topics.len().saturating_sub(DELETED_TOPICS_MAX);
+    deleted_topics.drain(..too_many);
 }
 
 fn refuse(work: Vec<Work>, error: ErrorCode) {
@@ -186,7 +222,6 @@ fn refuse(work: Vec<Work>, error: ErrorCode) {
             Work::Query { reply, .. } => {
                 let _ = reply.send(Err(error));
             }
-            // Whoever loads looks at the topics as they are then.
             Work::TopicsChanged { .. } => {}
         }
     }

@@ -102,6 +102,18 @@ impl Replicas {
         image: &Image,
         progress: &Progress,
     ) -> Result<Arc<Replicas>, StartError> {
+        Replicas::start_on(Arc::new(RealDisk), config, env, store, image, progress)
+    }
+
+    /// [`Replicas::start`] on a disk that may be another than this machine's.
+    pub(crate) fn start_on(
+        disk: SharedDisk,
+        config: ReplicasConfig,
+        env: SharedEnv,
+        store: SharedStore,
+        image: &Image,
+        progress: &Progress,
+    ) -> Result<Arc<Replicas>, StartError> {
         let keeper = Keeper::new(Arc::clone(&store), config.directory_id);
         let begun = env.now();
         let flusher = {
@@ -109,7 +121,6 @@ impl Replicas {
             Flusher::start(move |partition| note_recovery_point(&keeper, partition))
         };
         let flusher = flusher.map_err(|cause| StartError::Folder { path: config.data_dir.clone(), cause })?;
-        let disk: SharedDisk = Arc::new(RealDisk);
         let home = LogHome { data_dir: config.data_dir.clone(), disk: Arc::clone(&disk), env: Arc::clone(&env) };
         let health = FolderHealth::new(
             config.data_dir.clone(),

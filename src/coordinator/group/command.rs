@@ -218,6 +218,8 @@ pub fn refused_commit(request: OffsetCommitRequest, error: ErrorCode) -> OffsetC
 pub struct Out {
     pub records: Vec<GroupRecord>,
     pub answers: Vec<(CallId, Answer)>,
+    /// Each record may hold without those after it, so that they may be several appends; all others are one.
+    pub is_divisible: bool,
 }
 
 impl Out {

@@ -48,6 +48,10 @@ impl GroupMachine {
     }
 
     /// What was decided after `state` was lost. Begins anew with that, and knows of topics that were deleted meanwhile.
+    ///
+    /// Kafka goes back to the last snapshot of its groups, and lets timers and JoinGroups that wait be. Here what is not in the log
+    /// has no snapshots, and is what it would be had another broker taken over: sessions begin now, and a rebalance that was not
+    /// completed is not known. Clients are made for that, and it happens only where a disk or the leadership failed.
     pub fn fall_back(
         &mut self,
         state: State,
@@ -58,6 +62,20 @@ impl GroupMachine {
         let mut forgetting = self.take_forgetting();
         forgetting.extend(deleted_topics);
         *self = GroupMachine::load(Arc::clone(&self.settings), state, now, image);
+        self.forget_anew(now, forgetting);
+    }
+
+    /// As [`GroupMachine::fall_back`], where all that was decided is of committed offsets: members, sessions and rebalances go on,
+    /// since none of them depends on those. What an expiry did not get rid of is left to the next pass.
+    pub fn fall_back_in_offsets(
+        &mut self,
+        state: State,
+        now: Timestamp,
+        deleted_topics: impl IntoIterator<Item = Arc<str>>,
+    ) {
+        let mut forgetting = self.take_forgetting();
+        forgetting.extend(deleted_topics);
+        self.state = state;
         self.forget_anew(now, forgetting);
     }
 

@@ -9,11 +9,10 @@ use std::{
 use felice_protocol::error::ErrorCode;
 use tokio::{sync::oneshot, time::Instant};
 
-use super::round::Round;
+use super::{Core, Missed};
 use crate::{
     coordinator::{
         group::{Answer, CallId, GroupMachine, State},
-        journal::Encoded,
         view::Changes,
     },
     env::SharedEnv,
@@ -66,10 +65,6 @@ pub(super) struct Clock {
 }
 
 impl Active {
-    pub(super) fn begin_round(&self) -> Round {
-        Round { encoded: Encoded::default(), answers: Vec::new(), base: self.machine.state().clone() }
-    }
-
     pub(super) fn now(&mut self, env: &SharedEnv) -> Timestamp {
         let (wall, at) = (env.now(), Instant::now());
         let passed = i64::try_from(at.duration_since(self.clock.at).as_millis()).unwrap_or(i64::MAX);
@@ -90,6 +85,14 @@ impl Active {
         }
     }
 
+    /// Once all is committed that was appended by now, of which these may tell.
+    pub(super) fn answer_committed(&mut self, answers: Vec<(CallId, Answer)>) {
+        match self.pending.back_mut() {
+            Some(last) => last.answers.extend(answers),
+            None => self.answer(answers),
+        }
+    }
+
     pub(super) fn answer_failed(&mut self, answers: Vec<(CallId, Answer)>, error: ErrorCode) {
         self.answer(answers.into_iter().map(|(call, answer)| (call, answer.failed(error))).collect());
     }
@@ -105,6 +108,12 @@ impl Active {
                 let _ = waiting.reply.send(answer.failed(error));
             }
         }
+    }
+
+    /// What takes the place of this while the log is read again.
+    pub(super) fn begin_anew(&mut self, error: ErrorCode) -> Core {
+        self.refuse_all(error);
+        Core::Loading(Missed { is_late: false, deleted: mem::take(&mut self.deleted_topics) })
     }
 
     pub(super) fn refuse_all(&mut self, error: ErrorCode) {

@@ -12,7 +12,7 @@ use tokio::{select, time::Instant};
 use tracing::{debug, error, info};
 
 use super::{
-    Core, Shard,
+    Core, Missed, Shard, Work,
     active::{Active, Clock, Uncommitted},
 };
 use crate::{
@@ -63,14 +63,16 @@ impl Shard {
         if let Core::Active(active) = &mut *self.core.lock() {
             // A transaction that is open would be missing from it.
             if !active.changes.is_empty() && active.committed.pending.is_empty() {
-                taken = Some((mem::take(&mut active.changes), active.position));
+                taken = Some((mem::take(&mut active.changes), active.position, active.resets));
             }
             active.write_view_at = usize::MAX;
         }
         let shard = Arc::clone(self);
         move || {
-            let Some((changes, position)) = taken else { return shard.allow_view(VIEW_BATCH) };
+            let Some((changes, position, resets)) = taken else { return shard.allow_view(VIEW_BATCH) };
             let written = match shard.journal.partition.flush_for_view() {
+                // Then the log may not have them, and its groups are loaded anew.
+                _ if shard.journal.partition.resets() != resets => Err("the log was opened again".to_owned()),
                 Ok(end) if end >= position.offset => {
                     shard.view.write(&changes, position).map_err(|error| error.to_string())
                 }
@@ -80,19 +82,24 @@ impl Shard {
             let Err(why) = written else { return shard.allow_view(VIEW_BATCH) };
             debug!(partition = %shard.journal.partition.name(), "the view was not written, and will be later: {why}");
             let mut core = shard.core.lock();
-            if let Core::Active(active) = &mut *core {
+            if let Core::Active(active) = &mut *core
+                && active.resets == resets
+            {
                 let later = mem::replace(&mut active.changes, changes);
                 active.changes.extend(later);
                 // Not at once again.
                 active.write_view_at = active.changes.bytes().saturating_mul(2).max(VIEW_BATCH);
             }
+            drop(core);
+            shard.work_off();
         }
     }
 
-    fn allow_view(&self, at: usize) {
+    pub(super) fn allow_view(&self, at: usize) {
         if let Core::Active(active) = &mut *self.core.lock() {
             active.write_view_at = at;
         }
+        self.work_off();
     }
 
     async fn next_event(&self) -> Event {
@@ -100,14 +107,15 @@ impl Shard {
         let (pending, sleep) = {
             let mut core = self.core.lock();
             match &mut *core {
-                Core::Loading => return if self.ending.is_cancelled() { Event::End } else { Event::Load },
+                Core::Loading(_) => return if self.ending.is_cancelled() { Event::End } else { Event::Load },
                 Core::Ended(_) => return Event::End,
                 Core::Active(active) => {
                     if active.changes.bytes() >= active.write_view_at {
                         return Event::WriteView;
                     }
-                    active.wakes_at = active.machine.next_deadline();
+                    // First: where the clock was set, so are the deadlines.
                     let now = active.now(&self.around.env);
+                    active.wakes_at = active.machine.next_deadline();
                     let in_trouble = self.journal.partition.trouble(now).is_some();
                     let sleep = active.wakes_at.map(|at| {
                         let left = Duration::from_millis(u64::try_from(at.0 - now.0).unwrap_or(0));
@@ -117,9 +125,9 @@ impl Shard {
                 }
             }
         };
-        // Commands that came while the lock was held here.
+        // Commands that came while the lock was held here. Others have their turn, too, who wait for a commit.
         if !self.queue.lock().work.is_empty() {
-            return Event::Look;
+            self.wake.notify_one();
         }
         select! {
             () = self.ending.cancelled() => Event::End,
@@ -151,8 +159,7 @@ impl Shard {
                 }
                 // What is in the log will be seen when its disk is well again.
                 Err(NotSafe::Storage) => {
-                    active.refuse_all(ErrorCode::CoordinatorNotAvailable);
-                    *core = Core::Loading;
+                    *core = active.begin_anew(ErrorCode::CoordinatorNotAvailable);
                 }
             }
         }
@@ -186,7 +193,7 @@ impl Shard {
                 }
                 let wall = self.around.env.now();
                 let machine = GroupMachine::load(self.settings(), state.clone(), wall, &self.around.quorum.image());
-                *self.core.lock() = Core::Active(Box::new(Active {
+                let active = Active {
                     machine,
                     committed: state,
                     pending: VecDeque::new(),
@@ -198,7 +205,13 @@ impl Shard {
                     clock: Clock { wall, at: Instant::now() },
                     resets,
                     wakes_at: None,
-                }));
+                };
+                let before = mem::replace(&mut *self.core.lock(), Core::Active(Box::new(active)));
+                if let Core::Loading(Missed { is_late, deleted }) = before
+                    && (is_late || !deleted.is_empty())
+                {
+                    self.queue.lock().work.push(Work::TopicsChanged { deleted: deleted.into() });
+                }
                 self.work_off();
                 return;
             }

@@ -2,13 +2,13 @@
 
 use std::mem;
 
-use felice_protocol::{error::ErrorCode, record::InvalidBatch};
+use felice_protocol::{coordinator::GroupRecord, error::ErrorCode, record::InvalidBatch};
 use tracing::{debug, error, warn};
 
 use super::{
-    Core, DELETED_TOPICS_MAX, Shard, Work,
+    Core, Shard, Work,
     active::{Active, Uncommitted, Waiting},
-    refuse,
+    refuse, remember_deleted,
 };
 use crate::{
     coordinator::{
@@ -23,32 +23,49 @@ use crate::{
 /// Deadlines that are met at once before others have their turn.
 const DEADLINES_AT_ONCE: usize = 1_000;
 
-/// Decisions on their way into one append.
-pub(super) struct Round {
-    pub encoded: Encoded,
-    pub answers: Vec<(CallId, Answer)>,
+/// Decisions on their way into one append. Answers are only those that wait for its records.
+struct Round {
+    encoded: Encoded,
+    answers: Vec<(CallId, Answer)>,
     /// Before the first of them.
-    pub base: State,
+    base: State,
+    /// All records are of committed offsets.
+    is_of_offsets: bool,
+}
+
+/// What was decided after `base` has never been.
+struct Lost {
+    base: State,
+    is_of_offsets: bool,
+    error: ErrorCode,
+}
+
+impl Round {
+    fn after(base: State) -> Round {
+        Round { encoded: Encoded::default(), answers: Vec::new(), base, is_of_offsets: true }
+    }
 }
 
 impl Shard {
     pub(super) fn carry_out(&self, core: &mut Core, work: Vec<Work>) {
         let active = match core {
             Core::Active(active) => active,
-            Core::Loading => return refuse(work, ErrorCode::CoordinatorLoadInProgress),
+            Core::Loading(missed) => {
+                missed.note(&work);
+                return refuse(work, ErrorCode::CoordinatorLoadInProgress);
+            }
             Core::Ended(error) => return refuse(work, *error),
         };
         if self.journal.partition.resets() != active.resets {
             warn!(partition = %self.journal.partition.name(), "the log was opened again after its disk had failed: its groups are loaded anew");
-            active.refuse_all(ErrorCode::CoordinatorLoadInProgress);
-            *core = Core::Loading;
+            *core = active.begin_anew(ErrorCode::CoordinatorLoadInProgress);
             self.wake.notify_one();
-            return refuse(work, ErrorCode::CoordinatorLoadInProgress);
+            return self.carry_out(core, work);
         }
         let image = self.around.quorum.image();
         let now = active.now(&self.around.env);
         let in_trouble = self.journal.partition.trouble(now).is_some();
-        let mut round = active.begin_round();
+        let mut round = Round::after(active.machine.state().clone());
         for work in work {
             match work {
                 Work::Command { command, reply, .. } if in_trouble && !is_heartbeat(&command) => {
@@ -66,9 +83,7 @@ impl Shard {
                     let _ = reply.send(Ok(active.machine.query(now, &active.committed, &image, &query)));
                 }
                 Work::TopicsChanged { deleted } => {
-                    active.deleted_topics.extend(deleted.iter().cloned());
-                    let too_many = active.deleted_topics.len().saturating_sub(DELETED_TOPICS_MAX);
-                    active.deleted_topics.drain(..too_many);
+                    remember_deleted(&mut active.deleted_topics, &deleted);
                     let before = active.machine.state().clone();
                     let mut out = Out::default();
                     active.machine.on_image(now, &image, &deleted, &mut out);
@@ -88,62 +103,85 @@ impl Shard {
             }
         }
         let state = active.machine.state().clone();
-        self.append(active, round, state, now);
+        if let Err(lost) = self.append(active, round, state, now) {
+            self.fall_back(active, lost, now);
+        }
         let view_is_due = active.changes.bytes() >= active.write_view_at;
         if !active.pending.is_empty() || view_is_due || is_earlier(active.machine.next_deadline(), active.wakes_at) {
             self.wake.notify_one();
         }
     }
 
-    /// Takes a decision into the round, or first appends what the round has where both would be too large together.
+    /// Takes a decision, made against `before`, into the round. What does not fit one batch goes into several where it may, and else
+    /// into one of its own, which may be refused.
     fn take_in(&self, active: &mut Active, round: &mut Round, before: State, out: Out, now: Timestamp) {
-        let mut encoded = Encoded::default();
-        let failed = out.records.iter().find_map(|record| encoded.push(record).err());
-        let batch_max = self.journal.batch_max();
-        if let Some(why) = failed {
-            error!(partition = %self.journal.partition.name(), "a group's record cannot be written: {why}");
-        } else if encoded.size() <= batch_max {
-            if round.encoded.size() + encoded.size() > batch_max {
-                let next = Round { encoded: Encoded::default(), answers: Vec::new(), base: before.clone() };
-                let full = mem::replace(round, next);
-                // After a failure the decision at hand is as lost as those.
-                if !self.append(active, full, before, now) {
-                    active.answer_failed(out.answers, ErrorCode::CoordinatorNotAvailable);
-                    *round = active.begin_round();
-                    return;
-                }
+        let Out { records, answers, is_divisible } = out;
+        let is_of_offsets = records.iter().all(|record| matches!(record, GroupRecord::OffsetCommit(..)));
+        let taken = match Encoded::of(&records) {
+            Ok(encoded) if is_divisible => {
+                let parts = records.iter().zip(encoded.split()).map(|(record, part)| (part, Some(record)));
+                self.take_parts(active, round, before, parts, is_of_offsets, now)
             }
-            round.encoded.extend(encoded);
-            round.answers.extend(out.answers);
-            return;
-        } else {
-            warn!(
-                partition = %self.journal.partition.name(),
-                "what a group would write, {} bytes, is more than max.message.bytes allows, {batch_max}", encoded.size()
-            );
+            Ok(encoded) => self.take_parts(active, round, before, [(encoded, None)], is_of_offsets, now),
+            Err(why) => {
+                error!(partition = %self.journal.partition.name(), "a group's record cannot be written: {why}");
+                let full = mem::replace(round, Round::after(before.clone()));
+                let appended = self.append(active, full, before.clone(), now);
+                appended.and(Err(Lost { base: before, is_of_offsets, error: ErrorCode::UnknownServerError }))
+            }
+        };
+        match taken {
+            // It waits for nothing that may still be lost.
+            Ok(()) if round.encoded.is_empty() => active.answer_committed(answers),
+            Ok(()) => round.answers.extend(answers),
+            Err(lost) => {
+                // Before those who wait are told that their calls are lost: it is not only they who have no answer.
+                active.answer_failed(answers, lost.error);
+                self.fall_back(active, Lost { is_of_offsets: lost.is_of_offsets && is_of_offsets, ..lost }, now);
+                *round = Round::after(active.machine.state().clone());
+            }
         }
-        let next = Round { encoded: Encoded::default(), answers: Vec::new(), base: before.clone() };
-        let full = mem::replace(round, next);
-        let is_appended = self.append(active, full, before.clone(), now);
-        active.answer_failed(out.answers, ErrorCode::UnknownServerError);
-        // Else it has fallen back already, and further.
-        if is_appended {
-            self.fall_back(active, before, now, ErrorCode::CoordinatorNotAvailable);
-        }
-        *round = active.begin_round();
     }
 
-    /// Appends a round, which leads to `state`: the machine may have decided more by now. False where that fails, and then it has never
-    /// been.
-    fn append(&self, active: &mut Active, round: Round, state: State, now: Timestamp) -> bool {
-        let Round { encoded, answers, base } = round;
-        if encoded.is_empty() {
-            match active.pending.back_mut() {
-                // They may tell of what is not committed.
-                Some(last) => last.answers.extend(answers),
-                None => active.answer(answers),
+    /// Takes the parts of a decision, which has led on from `state`, into the round, and appends what is full by then. The round may
+    /// end within the decision where a part comes with its record.
+    fn take_parts<'a>(
+        &self,
+        active: &mut Active,
+        round: &mut Round,
+        mut state: State,
+        parts: impl IntoIterator<Item = (Encoded, Option<&'a GroupRecord>)>,
+        is_of_offsets: bool,
+        now: Timestamp,
+    ) -> Result<(), Lost> {
+        let batch_max = self.journal.batch_max();
+        for (part, record) in parts {
+            if !round.encoded.is_empty() && round.encoded.size() + part.size() > batch_max {
+                let full = mem::replace(round, Round::after(state.clone()));
+                self.append(active, full, state.clone(), now)?;
             }
-            return true;
+            round.encoded.extend(part);
+            round.is_of_offsets &= is_of_offsets;
+            if let Some(record) = record {
+                state.apply(None, record);
+            }
+        }
+        // More than is let in, unless it is compressed well. With others it would be they who are refused.
+        if round.encoded.size() > batch_max {
+            let state = active.machine.state().clone();
+            let large = mem::replace(round, Round::after(state.clone()));
+            self.append(active, large, state, now)?;
+        }
+        Ok(())
+    }
+
+    /// Appends a round, which leads to `state`: the machine may have decided more by now. Where that fails its callers are told; the
+    /// machine has yet to fall back.
+    fn append(&self, active: &mut Active, round: Round, state: State, now: Timestamp) -> Result<(), Lost> {
+        let Round { encoded, answers, base, is_of_offsets } = round;
+        if encoded.is_empty() {
+            debug_assert!(answers.is_empty());
+            return Ok(());
         }
         match self.journal.append(&encoded, now) {
             Ok(appended) => {
@@ -162,14 +200,16 @@ impl Shard {
                         active.pending.push_back(Uncommitted { pending, state, end, changes, answers });
                     }
                 }
-                true
+                Ok(())
             }
-            Err(error) => {
-                debug!(partition = %self.journal.partition.name(), "groups' records were not appended: {error}");
-                let code = append_code(&error);
-                active.answer_failed(answers, code);
-                self.fall_back(active, base, now, code);
-                false
+            Err(why) => {
+                debug!(partition = %self.journal.partition.name(), "groups' records were not appended: {why}");
+                if matches!(why, AppendError::Invalid(_)) {
+                    warn!(partition = %self.journal.partition.name(), "what a group would write is refused: {why}");
+                }
+                let error = append_code(&why);
+                active.answer_failed(answers, error);
+                Err(Lost { base, is_of_offsets, error })
             }
         }
     }
@@ -189,11 +229,17 @@ impl Shard {
         active.answer(answers);
     }
 
-    /// Nothing that was decided after `state` has happened. Whoever waits looks for its coordinator again.
-    fn fall_back(&self, active: &mut Active, state: State, now: Timestamp, error: ErrorCode) {
-        active.refuse_all_but_pending(error);
-        let image = self.around.quorum.image();
-        active.machine.fall_back(state, now, &image, active.deleted_topics.iter().cloned());
+    /// What is lost has not happened. Whoever waits for what may have been of it looks for its coordinator again.
+    fn fall_back(&self, active: &mut Active, lost: Lost, now: Timestamp) {
+        let Lost { base, is_of_offsets, error } = lost;
+        let deleted_topics = active.deleted_topics.iter().cloned();
+        if is_of_offsets {
+            return active.machine.fall_back_in_offsets(base, now, deleted_topics);
+        }
+        active.machine.fall_back(base, now, &self.around.quorum.image(), deleted_topics);
+        // Who asks for too much is told so; the others ask again.
+        let again = if error == ErrorCode::UnknownServerError { ErrorCode::CoordinatorNotAvailable } else { error };
+        active.refuse_all_but_pending(again);
     }
 }
 

@@ -77,14 +77,14 @@ impl Coordinator {
     pub fn on_deadline(&mut self, now: Timestamp, image: &Image) -> Option<Decided> {
         let (mut out, before) = (Out::default(), self.machine.state().clone());
         let did = self.machine.on_deadline(now, image, &mut out);
-        let Out { records, answers } = out;
+        let Out { records, answers, .. } = out;
         did.then_some(Decided { at: now, cause: Cause::Deadline, records, answers, before })
     }
 
     pub fn on_image(&mut self, now: Timestamp, image: &Image, deleted: Vec<Arc<str>>) -> Decided {
         let (mut out, before) = (Out::default(), self.machine.state().clone());
         self.machine.on_image(now, image, &deleted, &mut out);
-        let Out { records, answers } = out;
+        let Out { records, answers, .. } = out;
         Decided { at: now, cause: Cause::Image(deleted), records, answers, before }
     }
 

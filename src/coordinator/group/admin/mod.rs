@@ -24,6 +24,8 @@ impl GroupMachine {
     pub(super) fn delete_group(&mut self, cx: &mut Cx<'_>, caller: &Caller, group_id: String) {
         let error = match self.check_deletion(&group_id) {
             Ok(kind) => {
+                // The group goes last: as long as something of it is left, it can be deleted again.
+                cx.out.is_divisible = true;
                 self.forget_all(cx, &group_id);
                 match kind {
                     Kind::Consumer => self.delete_consumer(cx, &group_id),

@@ -34,6 +34,7 @@ impl GroupMachine {
     }
 
     fn write_deletions(&mut self, cx: &mut Cx<'_>, kind: Kind, request: OffsetDeleteRequest) -> Answer {
+        cx.out.is_divisible = true;
         let group = request.group_id;
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {

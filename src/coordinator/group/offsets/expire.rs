@@ -74,6 +74,7 @@ impl GroupMachine {
 
     /// Removes what has expired, and groups of which nothing is left: a slice of it each time.
     pub(in crate::coordinator::group) fn expire_offsets(&mut self, cx: &mut Cx<'_>) {
+        cx.out.is_divisible = true;
         if self.soft.offsets.forgetting.is_some() {
             self.forget_slice(cx);
         } else {
