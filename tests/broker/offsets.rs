@@ -26,6 +26,7 @@ use tempfile::TempDir;
 use crate::{
     client::{Client, error},
     harness::{Local, Process},
+    retention::set,
 };
 
 /// Few partitions, so that a start has few logs to make.
@@ -268,6 +269,44 @@ fn groups_are_listed_described_and_deleted() {
     assert_eq!(delete_group(&mut client, "g"), ErrorCode::None);
     assert_eq!((fetch(&mut client, everything("g")), listed(&mut client)), (vec![], vec![]));
     assert_eq!(delete_group(&mut client, "g"), ErrorCode::GroupIdNotFound);
+}
+
+/// Deletions need not fit one batch: each is of more than the log takes at once.
+#[test]
+fn more_offsets_than_fit_a_batch_are_deleted() {
+    const COUNT: i32 = 300;
+    let folder = TempDir::new().unwrap();
+    let mut broker = Process::start(folder.path(), &[SMALL]);
+    let mut client = broker.client();
+    for topic in ["t", "u"] {
+        client.create_topic(topic, COUNT, &[]);
+    }
+    coordinate(&mut client, "g");
+    let offsets: Vec<(i32, i64)> = (0..COUNT).map(|partition| (partition, 7)).collect();
+    for (group, topic) in [("g", "t"), ("g", "u"), ("h", "t")] {
+        assert!(commit(&mut client, group, topic, &offsets).iter().all(|error| *error == ErrorCode::None));
+    }
+    set(&mut client, "__consumer_offsets", "max.message.bytes", "2000");
+
+    let partition = |partition_index| OffsetDeleteRequestPartition { partition_index, ..Default::default() };
+    let topic = OffsetDeleteRequestTopic {
+        name: "u".to_owned(),
+        partitions: (0..COUNT).map(partition).collect(),
+        ..OffsetDeleteRequestTopic::default()
+    };
+    let request = OffsetDeleteRequest { group_id: "g".to_owned(), topics: vec![topic], ..Default::default() };
+    let answer = client.call(0, &request);
+    assert!(answer.error_code == 0 && answer.topics[0].partitions.iter().all(|partition| partition.error_code == 0));
+    assert_eq!(fetch(&mut client, everything("g")).len(), COUNT as usize);
+    assert_eq!(delete_group(&mut client, "g"), ErrorCode::None);
+    client.delete_topic("t");
+    until(|| fetch(&mut client, everything("h")).is_empty().then_some(()));
+    broker.kill();
+
+    let broker = Process::start(folder.path(), &[SMALL]);
+    let mut client = broker.client();
+    coordinate(&mut client, "g");
+    assert_eq!(listed(&mut client), []);
 }
 
 #[test]

@@ -60,7 +60,7 @@ fn earliest(client: &mut Client, topic: &str) -> i64 {
     response.topics.remove(0).partitions.remove(0).offset
 }
 
-fn set(client: &mut Client, topic: &str, name: &str, value: &str) {
+pub fn set(client: &mut Client, topic: &str, name: &str, value: &str) {
     let config = AlterableConfig { name: name.to_owned(), value: Some(value.to_owned()), ..AlterableConfig::default() };
     let resource = AlterConfigsResource {
         resource_type: 2,

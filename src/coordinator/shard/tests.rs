@@ -218,6 +218,59 @@ async fn who_leads_no_more_appends_nothing() {
     assert_eq!(code(within(joining).await.unwrap()), ErrorCode::NotCoordinator);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_group_of_a_hundred_thousand_offsets_is_deleted() {
+    let rig = Rig::start(&[]).await;
+    for first in (0..100_000).step_by(5_000) {
+        let command = commit_all("g", first..first + 5_000, 1, 0);
+        assert_eq!(code(answer(rig.submit(command)).await), OK);
+    }
+    let committed = rig.log().len();
+    assert_eq!(code(answer(rig.submit(Command::DeleteGroup("g".to_owned()))).await), OK);
+    assert!(rig.log().len() > committed + 1, "it fits no single batch");
+    assert_eq!(rig.committed(), State::default());
+    assert_eq!(rig.replayed(), State::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deletion_that_was_lost_in_the_middle_is_done_by_another() {
+    let rig = Rig::start(SMALL_BATCH).await;
+    for partition in 0..50 {
+        assert_eq!(rig.commit("g", partition, 1).await, OK);
+    }
+    let mut writes = 0;
+    rig.disk.fail_writes(move || {
+        writes += 1;
+        writes == 2
+    });
+    let delete = || Command::DeleteGroup("g".to_owned());
+    assert_eq!(code(answer(rig.submit(delete())).await), AGAIN);
+    // What was written of it holds, and no more.
+    let left = (0..50).filter(|partition| rig.committed().offset("g", "t", *partition).is_some()).count();
+    assert!((1..50).contains(&left), "{left}");
+    assert_eq!(rig.committed(), rig.replayed());
+    assert_eq!(code(answer(rig.submit(delete())).await), OK);
+    assert_eq!(code(answer(rig.submit(delete())).await), ErrorCode::GroupIdNotFound);
+    assert_eq!(rig.committed(), State::default());
+    assert_eq!(rig.replayed(), State::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn offsets_of_a_topic_that_is_gone_go_in_as_many_batches_as_it_takes() {
+    let rig = Rig::start(SMALL_BATCH).await;
+    for partition in 0..50 {
+        assert_eq!(rig.commit("g", partition, 1).await, OK);
+    }
+    rig.shard.topics_changed(vec!["t".into()]);
+    let gone = async {
+        while rig.committed() != State::default() {
+            time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    within(gone).await;
+    assert_eq!(rig.replayed(), State::default());
+}
+
 /// Many at once, each of whom is told the truth: what is committed is in the log, and what is refused never was.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_are_each_answered_once_and_as_the_log_has_it() {

@@ -323,28 +323,28 @@ pub async fn answer(answered: Answered) -> Answer {
 
 /// A commit of one offset, with metadata of this length.
 pub fn commit(group: &str, partition: i32, offset: i64, metadata: usize) -> Command {
-    Command::OffsetCommit(commit_of(group, partition, offset, "m".repeat(metadata)))
+    commit_all(group, [partition], offset, metadata)
 }
 
-fn commit_of(group: &str, partition: i32, offset: i64, metadata: String) -> OffsetCommitRequest {
-    let partition = OffsetCommitRequestPartition {
-        partition_index: partition,
+pub fn commit_all(group: &str, indexes: impl IntoIterator<Item = i32>, offset: i64, metadata: usize) -> Command {
+    let partition = |index| OffsetCommitRequestPartition {
+        partition_index: index,
         committed_offset: offset,
-        committed_metadata: Some(metadata),
+        committed_metadata: Some("m".repeat(metadata)),
         ..OffsetCommitRequestPartition::default()
     };
     let topic = OffsetCommitRequestTopic {
         name: "t".to_owned(),
-        partitions: vec![partition],
+        partitions: indexes.into_iter().map(partition).collect(),
         ..OffsetCommitRequestTopic::default()
     };
-    OffsetCommitRequest {
+    Command::OffsetCommit(OffsetCommitRequest {
         group_id: group.to_owned(),
         generation_id_or_member_epoch: -1,
         retention_time_ms: -1,
         topics: vec![topic],
         ..OffsetCommitRequest::default()
-    }
+    })
 }
 
 pub fn asking(group: &str, partition: i32) -> Query {
