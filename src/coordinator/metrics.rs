@@ -69,7 +69,8 @@ fn count_lag(committed: &State, image: &Image, replicas: &Replicas, groups: &mut
         let group = groups.entry(Arc::clone(group)).or_default();
         for (topic, partitions) in topics {
             let Some(topic_id) = image.topic(topic).map(|topic| topic.id()) else { continue };
-            for (index, offset) in partitions {
+            // A client may commit what is no offset at all.
+            for (index, offset) in partitions.iter().filter(|(_, committed)| committed.offset.0 >= 0) {
                 let at = TopicIdPartition { topic_id, partition: PartitionIndex(*index) };
                 let Some(partition) = replicas.partition(at).filter(|partition| partition.is_leader()) else {
                     continue;
@@ -103,7 +104,7 @@ fn divide(groups: BTreeMap<Arc<str>, Group>) -> (Vec<(Arc<str>, Group)>, Option<
     (own, others)
 }
 
-/// Anybody may commit an offset that is far below zero.
+/// Up to the largest number, since so much may each of them be.
 fn total(lag: &BTreeMap<Arc<str>, i64>) -> i64 {
     lag.values().fold(0, |sum, lag| sum.saturating_add(*lag))
 }

@@ -158,17 +158,27 @@ fn groups_tell_how_far_they_are_behind() {
         partitions: vec![partition],
         ..OffsetCommitRequestTopic::default()
     };
-    let commit =
+    let mut commit =
         OffsetCommitRequest { group_id: "billing".to_owned(), topics: vec![topic], ..OffsetCommitRequest::default() };
     // The coordinator may have to load first.
     while client.call(8, &commit).topics[0].partitions[0].error_code != 0 {}
+    // Not behind by more than there ever was: these are no places in a log.
+    for (group, nowhere) in [("odd", -1), ("evil", i64::MIN)] {
+        commit.group_id = group.to_owned();
+        commit.topics[0].partitions[0].committed_offset = nowhere;
+        while client.call(8, &commit).topics[0].partitions[0].error_code != 0 {}
+    }
     let lag = "felice_group_lag{group=\"billing\",topic=\"orders\"}";
     scrape_until(broker.http(), |samples| samples.get(lag) == Some(&6.0));
     client.must_produce("orders", &batch(&[b"z"]));
     let samples = scrape_until(broker.http(), |samples| samples.get(lag) == Some(&7.0));
-    assert_eq!(samples["felice_groups{state=\"Empty\"}"], 1.0);
+    assert_eq!(samples["felice_groups{state=\"Empty\"}"], 3.0);
     assert_eq!(samples["felice_group_members{group=\"billing\"}"], 0.0);
     assert_eq!(samples["felice_topic_partitions{topic=\"__consumer_offsets\"}"], 3.0);
+    let behind: Vec<&String> = samples.keys().filter(|series| series.starts_with("felice_group_lag{")).collect();
+    assert_eq!(behind, [lag]);
+    client.delete_topic("orders");
+    scrape_until(broker.http(), |samples| !samples.contains_key(lag));
 }
 
 #[test]
