@@ -15,6 +15,7 @@ mod hostile;
 mod http;
 mod idempotence;
 mod long_poll;
+mod members;
 mod offsets;
 mod opening;
 mod produce;

@@ -23,6 +23,9 @@ use crate::{
 /// A clock that runs so much faster or slower than time does was set, in milliseconds.
 const CLOCK_STEP_MS: i64 = 1_000;
 
+/// A task that sleeps so much longer than it meant to was held up, in milliseconds: with its process, or with the whole machine.
+const STALL_MS: i64 = 1_000;
+
 pub(super) struct Active {
     pub machine: GroupMachine,
     /// What clients may be told.
@@ -70,10 +73,20 @@ impl Active {
         let passed = i64::try_from(at.duration_since(self.clock.at).as_millis()).unwrap_or(i64::MAX);
         let step = wall.0.saturating_sub(self.clock.wall.0.saturating_add(passed));
         if step.abs() > CLOCK_STEP_MS {
-            self.machine.clock_was_set(step);
+            self.put_off(step);
+        }
+        // What members have sent meanwhile is not read yet: they would all be taken for dead.
+        let late = self.wakes_at.map_or(0, |at| wall.0.saturating_sub(at.0));
+        if late > STALL_MS {
+            self.put_off(late);
         }
         self.clock = Clock { wall, at };
         wall
+    }
+
+    fn put_off(&mut self, by_ms: i64) {
+        self.machine.clock_was_set(by_ms);
+        self.wakes_at = self.wakes_at.map(|at| Timestamp(at.0.saturating_add(by_ms)));
     }
 
     pub(super) fn answer(&mut self, answers: Vec<(CallId, Answer)>) {
