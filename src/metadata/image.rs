@@ -117,6 +117,11 @@ impl Image {
         self.topic_ids.values().filter_map(|id| self.topics.get(id))
     }
 
+    /// In order.
+    pub fn topic_names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.topic_ids.keys()
+    }
+
     /// The topics whose name is `first` or sorts behind it, by name.
     pub fn topics_from<'a>(&'a self, first: &'a str) -> impl Iterator<Item = &'a Topic> {
         let range = (Bound::Included(first), Bound::<&str>::Unbounded);

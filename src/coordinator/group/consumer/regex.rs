@@ -20,8 +20,6 @@ use crate::{metadata::Image, model::Timestamp};
 
 /// Between two matchings at least.
 const MATCH_INTERVAL_MIN_MS: i64 = 10_000;
-/// Names to which patterns are held in one step, about: it shall not keep others waiting.
-const NAMES_PER_STEP: usize = 100_000;
 /// A pattern may not be larger, in bytes...
 const PATTERN_BYTES_MAX: usize = 32_767;
 /// ...nor may it be when it is compiled.
@@ -94,8 +92,7 @@ fn without_quotes(pattern: &str) -> String {
 /// by, matches none.
 fn matches(pattern: &str, image: &Image) -> Vec<String> {
     let Ok(regex) = compile(pattern) else { return Vec::new() };
-    let names = image.topics().map(|topic| topic.name());
-    names.filter(|name| regex.is_match(name.as_bytes())).map(|name| name.to_string()).collect()
+    image.topic_names().filter(|name| regex.is_match(name.as_bytes())).map(|name| name.to_string()).collect()
 }
 
 impl GroupMachine {
@@ -133,33 +130,31 @@ impl GroupMachine {
         self.soft.timers.set(timer, cx.now);
     }
 
-    /// Matches regular expressions of a group, a few at a time. When all are done and there are other topics than before, the
-    /// group's epoch is raised.
+    /// Matches one regular expression of a group. When all are done and there are other topics than before, the group's epoch is
+    /// raised.
     pub(in super::super) fn consumer_regex_is_due(&mut self, cx: &mut Cx<'_>, group: &Arc<str>) {
-        let (mut names, mut bytes) = (0, 0);
-        while names < NAMES_PER_STEP && bytes < self.settings.record_max_bytes / 2 {
-            let Some(regex) = self.next_to_match(group) else { return self.end_matching(cx, group) };
-            names += cx.image.topic_count().max(1);
-            let matched = matched(&regex, cx);
-            let before = self.state.consumer.get(group).and_then(|group| group.regexes.get(&regex));
-            let is_same = before.map_or(matched.topics.is_empty(), |before| before.topics == matched.topics);
-            let record = records::regex(group, &regex, Some(matched));
-            let size = size_of(&record);
-            let fits = size <= self.settings.record_max_bytes / 2;
-            if let Some(live) = self.soft.consumer.groups.get_mut(group) {
-                live.matching.found_others |= fits && !is_same;
-                if !fits {
-                    live.matching.not_before = Some(Timestamp(cx.now.0.saturating_add(MATCH_INTERVAL_MIN_MS)));
-                }
-            }
-            if fits {
-                bytes += size;
-                self.write(cx, record);
-            } else {
-                warn!(group = &**group, ?regex, "more topics match than fit a record: none of them is subscribed to");
+        let Some(regex) = self.next_to_match(group) else { return self.end_matching(cx, group) };
+        let matched = matched(&regex, cx);
+        let before = self.state.consumer.get(group).and_then(|group| group.regexes.get(&regex));
+        let is_same = before.map_or(matched.topics.is_empty(), |before| before.topics == matched.topics);
+        let record = records::regex(group, &regex, Some(matched));
+        let fits = size_of(&record) <= self.settings.record_max_bytes / 2;
+        if let Some(live) = self.soft.consumer.groups.get_mut(group) {
+            live.matching.found_others |= fits && !is_same;
+            if !fits {
+                live.matching.not_before = Some(Timestamp(cx.now.0.saturating_add(MATCH_INTERVAL_MIN_MS)));
             }
         }
-        self.soft.timers.set(Timer::ConsumerRegex { group: Arc::clone(group) }, cx.now);
+        if fits {
+            self.write(cx, record);
+        } else {
+            warn!(group = &**group, ?regex, "more topics match than fit a record: none of them is subscribed to");
+        }
+        if self.soft.consumer.groups.get(&**group).is_none_or(|live| live.matching.to_do.is_empty()) {
+            return self.end_matching(cx, group);
+        }
+        // Soon, but others have their turn: to compile one and to hold it to all names may take milliseconds.
+        self.soft.timers.set(Timer::ConsumerRegex { group: Arc::clone(group) }, Timestamp(cx.now.0.saturating_add(1)));
     }
 
     /// The next one that is to be matched and that somebody still subscribes by.

@@ -87,6 +87,29 @@ fn names_and_an_expression_add_up() {
 }
 
 #[test]
+fn expressions_are_matched_one_at_a_time_so_that_others_have_their_turn() {
+    let mut bench = Bench::new();
+    bench.topic("t1", 1);
+    let mut members: Vec<Member> = (0..50).map(|n| Member::by_regex(&format!("m{n:02}"), &format!("t{n}"))).collect();
+    for member in &mut members {
+        member.join(&mut bench);
+    }
+    let mut turns = 0;
+    while bench.machine.state().consumer["g"].regexes.size() < members.len() {
+        let before = bench.machine.state().consumer["g"].regexes.size();
+        bench.pass(1);
+        assert!(bench.machine.state().consumer["g"].regexes.size() <= before + 1);
+        turns += 1;
+        if turns % 100 == 0 {
+            // The first ones were matched before the others came: these wait for the next time.
+            bench.pass(10_000);
+            members.iter_mut().for_each(|member| member.beat(&mut bench));
+        }
+        assert!(turns < 1_000);
+    }
+}
+
+#[test]
 fn many_expressions_are_matched_bit_by_bit_and_one_that_matches_too_much_not_at_all() {
     let mut settings = GroupSettings { record_max_bytes: 2_000, ..GroupSettings::default() };
     settings.consumer.assignment_interval_ms = 0;
