@@ -61,6 +61,7 @@ impl GroupMachine {
             group.join(&mut turn, caller, &request);
             group.check_invariants();
         }
+        self.drop_if_never_joined(&request.group_id);
     }
 }
 

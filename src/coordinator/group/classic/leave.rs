@@ -18,6 +18,7 @@ impl GroupMachine {
             None => request.members.into_iter().map(|member| left(member, Err(ErrorCode::UnknownMemberId))).collect(),
         };
         turn.leave(caller.call, LeaveGroupResponse { members, ..LeaveGroupResponse::default() });
+        self.drop_if_never_joined(&request.group_id);
     }
 }
 

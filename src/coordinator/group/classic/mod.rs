@@ -110,6 +110,18 @@ impl GroupMachine {
             group.session_ends(&mut turn, member);
             group.check_invariants();
         }
+        self.drop_if_never_joined(group);
+    }
+
+    /// A group of which the log has nothing but offsets, and that nobody has come into, is again what it was: else it would be known
+    /// when its offsets are gone.
+    pub(super) fn drop_if_never_joined(&mut self, group_id: &str) {
+        let is_in_use = |group: &ClassicGroup| {
+            group.state != ClassicState::Empty || group.generation > 0 || !group.pending.is_empty()
+        };
+        if !self.state.classic.contains_key(group_id) && !self.classic_group(group_id).is_some_and(is_in_use) {
+            self.soft.classic.groups.remove(group_id);
+        }
     }
 
     /// A classic group that lives.

@@ -6,7 +6,7 @@ use felice_protocol::{
     Uuid,
     coordinator::{GroupRecord, consumer_group::*, offsets::*},
     error::ErrorCode,
-    messages::{offset_commit::*, offset_delete::*, offset_fetch::*},
+    messages::{join_group::*, offset_commit::*, offset_delete::*, offset_fetch::*},
 };
 
 use super::expire::DELETED_PER_STEP;
@@ -493,4 +493,32 @@ fn a_pending_offset_of_a_topic_that_is_gone_does_not_come_back() {
     bench.machine = GroupMachine::load(Arc::new(GroupSettings::default()), state, Timestamp(0), &bench.image);
     bench.machine.on_image(Timestamp(bench.now), &bench.image, &["t".into()], &mut bench.out);
     assert_eq!((bench.out.records.len(), bench.machine.state()), (1, &State::default()));
+}
+
+/// The log says nothing of it but its offsets; what is known besides goes when nobody has come in after all.
+#[test]
+fn a_group_that_nobody_has_joined_in_the_end_is_what_it_was() {
+    let mut bench = Bench::new([stored("g", "t", id(1), 0, WEEK)]);
+    bench.topic("t", id(1));
+    let protocol = JoinGroupRequestProtocol { name: "range".to_owned(), ..JoinGroupRequestProtocol::default() };
+    let request = JoinGroupRequest {
+        group_id: "g".to_owned(),
+        session_timeout_ms: 10_000,
+        rebalance_timeout_ms: 10_000,
+        protocol_type: "consumer".to_owned(),
+        protocols: vec![protocol],
+        ..JoinGroupRequest::default()
+    };
+    let join = |bench: &mut Bench, request: &JoinGroupRequest| {
+        let Answer::JoinGroup(answer) = bench.decide(9, Command::JoinGroup(request.clone())) else { panic!() };
+        error(answer.error_code)
+    };
+    assert_eq!(join(&mut bench, &request), ErrorCode::MemberIdRequired);
+    assert!(bench.machine.classic_group("g").is_some());
+    bench.pass(10_000);
+    assert!(bench.machine.classic_group("g").is_none());
+    let nothing = JoinGroupRequest { protocols: Vec::new(), ..request };
+    assert_eq!(join(&mut bench, &nothing), ErrorCode::InconsistentGroupProtocol);
+    assert!(bench.machine.classic_group("g").is_none());
+    assert_eq!(bench.keys().len(), 1);
 }
