@@ -139,8 +139,8 @@ impl Client {
         Ok((listed, failed))
     }
 
-    /// The time of the first record at or after each offset. Partitions where there is none, or where the offset is not
-    /// there any more, are left out.
+    /// The time of the first record at or after each offset; of the first that is left, where a partition begins behind it by now.
+    /// Partitions where there is none are left out.
     pub async fn timestamps(
         &self,
         wanted: &BTreeMap<TopicPartition, Offset>,
@@ -155,6 +155,7 @@ impl Client {
         let mut left = wanted.clone();
         while !left.is_empty() {
             let before = left.len();
+            let mut cut = BTreeMap::new();
             let positions = left.iter().map(|(partition, offset)| (partition.clone(), *offset)).collect();
             for (node, share) in self.by_leader(positions, |(partition, _)| partition).await? {
                 for (partition, answer) in fetcher::fetch(self, node, &share, &settings).await? {
@@ -168,14 +169,28 @@ impl Client {
                                 left.remove(&partition);
                             }
                         }
+                        Some(ErrorCode::OffsetOutOfRange) => {
+                            left.remove(&partition);
+                            cut.insert(partition, offset);
+                        }
                         _ => {
                             left.remove(&partition);
                         }
                     }
                 }
             }
+            let is_stuck = left.len() == before;
+            let starts = cut.keys().map(|partition| (partition.clone(), OffsetSpec::Earliest)).collect();
+            for (partition, start) in self.list_offsets(&starts, Isolation::ReadUncommitted).await? {
+                // Else it is beyond the end.
+                if let Some(start) =
+                    start.offset.filter(|start| cut.get(&partition).is_some_and(|offset| start > offset))
+                {
+                    left.insert(partition, start);
+                }
+            }
             // An answer has at least the first partition's batch; one that has nothing will not have it later either.
-            if left.len() == before {
+            if is_stuck {
                 break;
             }
         }

@@ -10,7 +10,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::harness::Local;
+use crate::{harness::Local, retention::delete_before};
 
 /// A command line that talks to a broker.
 struct Shell {
@@ -312,6 +312,22 @@ fn errors_are_one_line_that_helps() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {told}");
         assert!(told.contains(wrong), "{args:?}: {told}");
     }
+}
+
+/// Who is so far behind that messages are gone wants to know the age of what is left.
+#[test]
+fn a_group_behind_the_first_message_is_behind_by_its_age() {
+    let broker = Local::start(&[]);
+    let shell = Shell::to(&broker);
+    shell.ok(&["topic", "create", "orders"]);
+    shell.ok(&["group", "reset-offsets", "late", "--topic", "orders", "--to-earliest", "--execute"]);
+    shell.produce(&["orders"], b"a\nb\nc\n");
+    assert_eq!(delete_before(&mut broker.client(), "orders", 2).1, 2);
+    let described = &shell.json(&["group", "describe", "late"])[0]["offsets"][0];
+    let told = ["committed_offset", "lag"].map(|field| described[field].as_i64());
+    assert_eq!(told, [Some(0), Some(3)], "as Kafka's tool counts them");
+    assert!(described["waiting_since"].as_i64().is_some_and(|since| since > 1_700_000_000_000), "{described}");
+    assert!(described["behind_ms"].as_i64().is_some(), "{described}");
 }
 
 /// Whoever waits for a broker that is away wants to know it.

@@ -48,7 +48,7 @@ fn delete_records(client: &mut Client, version: i16, topic: &str, asked: &[(i32,
     answers.iter().map(|answer| (error(answer.error_code), answer.low_watermark)).collect()
 }
 
-fn delete_before(client: &mut Client, topic: &str, offset: i64) -> (ErrorCode, i64) {
+pub fn delete_before(client: &mut Client, topic: &str, offset: i64) -> (ErrorCode, i64) {
     delete_records(client, 2, topic, &[(0, offset)]).remove(0)
 }
 
