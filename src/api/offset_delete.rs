@@ -16,6 +16,8 @@ pub fn handle(cx: &Context<'_>, mut request: OffsetDeleteRequest) -> Answer<Offs
 
 /// Takes out partitions that do not exist, and answers with all of them, of which those that are left have no error so far.
 fn check(image: &Image, topics: &mut Vec<OffsetDeleteRequestTopic>) -> Vec<OffsetDeleteResponseTopic> {
+    // As Kafka, which answers by partitions.
+    topics.retain(|topic| !topic.partitions.is_empty());
     let check = |topic: &mut OffsetDeleteRequestTopic| {
         let found = image.topic(&topic.name);
         let exists = |partition: &OffsetDeleteRequestPartition| {
@@ -90,7 +92,7 @@ pub mod tests {
             partitions: partitions.iter().map(partition).collect(),
             ..OffsetDeleteRequestTopic::default()
         };
-        let mut topics = vec![topic("c", &[0]), topic("a", &[2, 1])];
+        let mut topics = vec![topic("c", &[0]), topic("b", &[]), topic("a", &[2, 1])];
         let checked = check(&image(), &mut topics);
         assert_eq!(topics, [topic("a", &[1])]);
         let told = OffsetDeleteResponse {

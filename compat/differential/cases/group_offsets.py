@@ -124,6 +124,7 @@ def offset_delete(peer):
     ask("no group", (name, [0]), group="")
     ask("an unknown topic of a group that is not there", ("nowhere", [0]), group=peer.topic("none"))
     ask("nothing")
+    ask("no partitions", (name, []), ("nowhere", []))
     ask("good and bad", (name, [7, 0]), ("nowhere", [1]))
     ask("again", (name, [0]))
     fetch(peer, "what is left", group, 9, None)
