@@ -98,6 +98,13 @@ impl GroupMachine {
         }
     }
 
+    /// What one batch of records may take by now, in bytes.
+    pub fn set_record_max_bytes(&mut self, max: usize) {
+        if self.settings.record_max_bytes != max {
+            Arc::make_mut(&mut self.settings).record_max_bytes = max;
+        }
+    }
+
     /// The clock was set by so many milliseconds: nobody's time is up for that.
     pub fn clock_was_set(&mut self, by_ms: i64) {
         self.soft.timers.shift(by_ms);

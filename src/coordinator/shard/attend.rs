@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     coordinator::{
-        group::{GroupMachine, GroupSettings},
+        group::GroupMachine,
         journal::{LoadError, Loaded},
     },
     replica::NotSafe,
@@ -192,7 +192,12 @@ impl Shard {
                     info!(partition = %self.journal.partition.name(), groups, "groups loaded in {:.1} s", took.as_secs_f64());
                 }
                 let wall = self.around.env.now();
-                let machine = GroupMachine::load(self.settings(), state.clone(), wall, &self.around.quorum.image());
+                let machine = GroupMachine::load(
+                    Arc::clone(&self.around.settings),
+                    state.clone(),
+                    wall,
+                    &self.around.quorum.image(),
+                );
                 let active = Active {
                     machine,
                     committed: state,
@@ -236,15 +241,5 @@ impl Shard {
             active.refuse_all(error);
         }
         self.work_off();
-    }
-
-    /// The settings of groups, with what the topic's own allow. A change of these is seen when the groups are loaded anew.
-    fn settings(&self) -> Arc<GroupSettings> {
-        let settings = &self.around.settings;
-        let record_max_bytes = self.journal.batch_max();
-        if record_max_bytes == settings.record_max_bytes {
-            return Arc::clone(settings);
-        }
-        Arc::new(GroupSettings { record_max_bytes, ..GroupSettings::clone(settings) })
     }
 }

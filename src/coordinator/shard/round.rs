@@ -65,6 +65,7 @@ impl Shard {
         let image = self.around.quorum.image();
         let now = active.now(&self.around.env);
         let in_trouble = self.journal.partition.trouble(now).is_some();
+        active.machine.set_record_max_bytes(self.journal.batch_max());
         let mut round = Round::after(active.machine.state().clone());
         for work in work {
             match work {

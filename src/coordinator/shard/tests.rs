@@ -12,7 +12,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use felice_protocol::{coordinator::GroupRecord, messages::join_group::*};
+use felice_protocol::{
+    coordinator::GroupRecord,
+    messages::{join_group::*, sync_group::*},
+};
 use futures_util::FutureExt;
 use tokio::{runtime::Handle, time};
 
@@ -369,6 +372,38 @@ async fn lasts(rig: &Rig, heard: Instant) -> Duration {
     };
     within(ended).await;
     heard.elapsed()
+}
+
+/// A member of a group of its own, and what it is told: its id first of all.
+async fn join_now(rig: &Rig, group: &str) -> JoinGroupResponse {
+    let Answer::JoinGroup(joined) = answer(rig.submit_as(3, joining(group, 30_000))).await else { panic!() };
+    assert_eq!(ErrorCode::from(joined.error_code), OK);
+    joined
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_topic_allows_is_obeyed_from_when_it_is_set() {
+    let rig = Rig::start_with(sessions()).await;
+    let leader = join_now(&rig, "large").await;
+    join_now(&rig, "joined").await;
+    let mut second = parked_join(&rig);
+    rig.set("max.message.bytes", "1000").await;
+    let assignment = SyncGroupRequestAssignment {
+        member_id: leader.member_id.clone(),
+        assignment: Bytes::from(vec![0; 2_000]),
+        ..SyncGroupRequestAssignment::default()
+    };
+    let sync = SyncGroupRequest {
+        group_id: "large".to_owned(),
+        generation_id: leader.generation_id,
+        member_id: leader.member_id,
+        assignments: vec![assignment],
+        ..SyncGroupRequest::default()
+    };
+    let told = code(answer(rig.submit(Command::SyncGroup(sync))).await);
+    assert_eq!(told, ErrorCode::UnknownServerError);
+    assert!(second.try_recv().is_err(), "another group goes on");
+    assert_eq!(rig.committed(), rig.replayed());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

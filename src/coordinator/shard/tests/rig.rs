@@ -23,7 +23,8 @@ use tokio_util::sync::CancellationToken;
 use super::disk::TestDisk;
 use crate::{
     controller::{
-        self, CreateTopics, DeleteTopics, InitializeCluster, NewTopic, RegisterBroker, Reply, TopicDefaults, TopicRef,
+        self, AlterConfigs, ConfigChange, ConfigOp, CreateTopics, DeleteTopics, InitializeCluster, NewTopic,
+        RegisterBroker, Reply, TopicConfigChanges, TopicDefaults, TopicRef,
     },
     coordinator::{
         group::{Answer, Command, GroupSettings, Query, State},
@@ -282,6 +283,16 @@ impl Rig {
             from = slice.next_offset;
         }
         batches
+    }
+
+    /// Sets one of the topic's settings.
+    pub async fn set(&self, name: &str, value: &str) {
+        let change = ConfigChange { name: name.to_owned(), op: ConfigOp::Set, value: Some(value.to_owned()) };
+        let topic = self.partition.name().topic.to_string();
+        let changes = TopicConfigChanges { topic, changes: vec![change], replaces_all: false };
+        let alter = AlterConfigs { topics: vec![changes], validate_only: false };
+        let reply = self.around.quorum.submit(&Principal::anonymous(), controller::Command::AlterConfigs(alter)).await;
+        assert!(matches!(&reply, Ok(Reply::AlterConfigs(results)) if results[0].1.is_ok()), "{reply:?}");
     }
 
     pub async fn delete_topic(&self) {
