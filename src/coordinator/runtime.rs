@@ -21,7 +21,7 @@ use crate::{
     config::{self, BrokerConfig},
     controller::{self, CreateTopics, NewTopic, Reason, Reply, TopicDefaults},
     env::SharedEnv,
-    metadata::{Delta, Image, NO_LEADER},
+    metadata::{Delta, Image, NO_LEADER, Topic},
     model::{LeaderEpoch, NodeId, PartitionIndex, Principal, TopicId, TopicIdPartition},
     quorum::{Quorum, Subscriber},
     replica::Replicas,
@@ -181,8 +181,43 @@ impl GroupCoordinator {
         let image = self.around.quorum.image();
         let topic = image.topic(OFFSETS_TOPIC).ok_or(ErrorCode::NotCoordinator)?;
         let index = partition_of(group_id, topic.partition_count());
-        let shards = self.shards.read();
-        shards.by_partition.get(&index).cloned().ok_or(ErrorCode::NotCoordinator)
+        let shard = self.shards.read().by_partition.get(&index).cloned();
+        shard.or_else(|| self.late_shard(&image, topic, index)).ok_or(ErrorCode::NotCoordinator)
+    }
+
+    /// The coordinator of a partition whose log could not be opened when it came here: whoever asks for it tries again.
+    fn late_shard(&self, image: &Image, topic: &Topic, index: i32) -> Option<Arc<Shard>> {
+        let partition = topic.partition(PartitionIndex(index))?;
+        if partition.leader != self.config.node_id || self.ending.is_cancelled() {
+            return None;
+        }
+        self.replicas.reopen(image, TopicIdPartition { topic_id: topic.id(), partition: PartitionIndex(index) })?;
+        let mut shards = self.shards.write();
+        // Else what follows the metadata is about to see to it.
+        if shards.topic != Some(topic.id()) {
+            return None;
+        }
+        self.ensure_shard(&mut shards, topic.id(), index, partition.leader_epoch)
+    }
+
+    /// The coordinator of a partition, which begins to load where there is none yet. `None` where the log cannot be opened.
+    fn ensure_shard(
+        &self,
+        shards: &mut Shards,
+        topic_id: TopicId,
+        index: i32,
+        leader_epoch: LeaderEpoch,
+    ) -> Option<Arc<Shard>> {
+        if let Some(shard) = shards.by_partition.get(&index) {
+            return Some(Arc::clone(shard));
+        }
+        let id = TopicIdPartition { topic_id, partition: PartitionIndex(index) };
+        let partition = self.replicas.partition(id)?;
+        let journal = Journal { partition, leader_epoch, compression: self.config.compression };
+        let shard = Shard::new(journal, Arc::clone(&self.around), self.ending.child_token());
+        self.tasks.spawn(Arc::clone(&shard).attend());
+        shards.by_partition.insert(index, Arc::clone(&shard));
+        Some(shard)
     }
 
     /// Makes the topic where there is none yet.
@@ -263,18 +298,10 @@ impl GroupCoordinator {
                 warn!("what is stored of groups whose topic is gone cannot be removed: {error}");
             }
             shards.topic = topic_id;
-            for (index, leader_epoch) in led {
-                if shards.by_partition.contains_key(&index) {
-                    continue;
+            if let Some(topic_id) = topic_id {
+                for (index, leader_epoch) in led {
+                    self.ensure_shard(&mut shards, topic_id, index, leader_epoch);
                 }
-                let Some(topic_id) = topic_id else { break };
-                let id = TopicIdPartition { topic_id, partition: PartitionIndex(index) };
-                // Where its log cannot be opened, there is no coordinator.
-                let Some(partition) = self.replicas.partition(id) else { continue };
-                let journal = Journal { partition, leader_epoch, compression: self.config.compression };
-                let shard = Shard::new(journal, Arc::clone(&self.around), self.ending.child_token());
-                self.tasks.spawn(Arc::clone(&shard).attend());
-                shards.by_partition.insert(index, shard);
             }
         }
         if touches_groups {

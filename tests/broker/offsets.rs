@@ -1,7 +1,7 @@
 //! Committed offsets and the administration of groups: what is told is what was committed, after a kill as well.
 
 use std::{
-    thread,
+    fs, thread,
     time::{Duration, Instant},
 };
 
@@ -151,6 +151,22 @@ fn what_was_committed_is_there_after_a_kill() {
     let answer = client.call(FETCH, &request).groups.remove(0).topics.remove(0).partitions.remove(0);
     assert_eq!((answer.committed_leader_epoch, answer.metadata.as_deref()), (4, Some("at 49")));
     assert_eq!(fetch(&mut client, everything("other")), [at("t", 0, 7)]);
+}
+
+/// A group is coordinated as soon as its log can be opened, though that could not be done when it was made.
+#[test]
+fn a_log_of_groups_that_could_not_be_made_is_tried_again() {
+    let broker = Local::start(&["offsets.topic.num.partitions=1"]);
+    let mut client = broker.client();
+    client.create_topic("t", 1, &[]);
+    let obstacle = broker.folder().join("__consumer_offsets-0");
+    fs::write(&obstacle, "in the way").unwrap();
+    let request = FindCoordinatorRequest { coordinator_keys: vec!["g".to_owned()], ..Default::default() };
+    client.call(6, &request);
+    assert_eq!(commit(&mut client, "g", "t", &[(0, 5)]), [ErrorCode::NotCoordinator]);
+    fs::remove_file(&obstacle).unwrap();
+    until(|| (commit(&mut client, "g", "t", &[(0, 5)]) == [ErrorCode::None]).then_some(()));
+    assert_eq!(fetch(&mut client, everything("g")), [at("t", 0, 5)]);
 }
 
 #[test]
