@@ -235,7 +235,7 @@ impl Shard {
         }
     }
 
-    fn finish(self: &Arc<Self>, error: ErrorCode) {
+    pub(super) fn finish(self: &Arc<Self>, error: ErrorCode) {
         let before = mem::replace(&mut *self.core.lock(), Core::Ended(error));
         if let Core::Active(mut active) = before {
             active.refuse_all(error);

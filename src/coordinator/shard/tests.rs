@@ -6,7 +6,6 @@ mod rig;
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
 };
@@ -132,6 +131,26 @@ async fn a_batch_that_cannot_be_appended_takes_the_next_decision_with_it_and_no_
         assert_eq!(rig.fetch(group, 0).await, offset, "{group}");
     }
     assert_eq!(rig.commit("first", 0, 5).await, OK);
+    assert_eq!(rig.committed(), rig.replayed());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_of_any_kind_is_answered_where_the_batch_before_it_is_lost() {
+    let rig = Rig::start(SMALL_BATCH).await;
+    let long = "g".repeat(LARGE);
+    assert_eq!(rig.commit(&long, 0, 1).await, OK);
+    let waiting = parked_join(&rig);
+    let held = rig.hold();
+    rig.disk.fail_next_write();
+    let lost = rig.submit(commit("lost", 0, 1, LARGE));
+    let at_hand = rig.submit(Command::DeleteGroup(long.clone()));
+    let after = rig.submit(Command::DeleteGroup(long));
+    drop(held);
+    rig.work_off();
+    assert_eq!((code(answer(lost).await), code(answer(at_hand).await)), (AGAIN, AGAIN));
+    assert_eq!(code(answer(after).await), OK);
+    // More than offsets was lost: what is not in the log begins anew.
+    assert_eq!(code(within(waiting).await.unwrap()), AGAIN);
     assert_eq!(rig.committed(), rig.replayed());
 }
 
@@ -320,24 +339,27 @@ async fn many_at_once_are_each_answered_once_and_as_the_log_has_it() {
     assert_eq!(rig.committed(), rig.replayed());
 }
 
-/// Who comes while the lock is held for a moment, for nothing that has to do with the queue, is not forgotten.
+/// Who comes while somebody has the lock for something else than the queue goes away again, and is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_comes_while_the_view_is_written_is_answered() {
-    let rig = Rig::start(&[]).await;
-    let (is_over, shard) = (Arc::new(AtomicBool::new(false)), Arc::clone(&rig.shard));
-    let busy = thread::spawn({
-        let (is_over, begun) = (Arc::clone(&is_over), Instant::now());
-        move || {
-            while !is_over.load(Ordering::Relaxed) && begun.elapsed() < 2 * LONG {
-                shard.allow_view(usize::MAX);
-            }
-        }
-    });
-    for offset in 0..1_000 {
-        assert_eq!(rig.commit("g", 0, offset).await, OK);
+async fn who_comes_while_the_lock_is_held_is_answered() {
+    let holders: [(&str, fn(&Arc<Shard>)); 3] = [
+        ("the view was written", |shard| shard.allow_view(usize::MAX)),
+        ("somebody looks", |shard| drop(shard.seen())),
+        ("the end", |shard| shard.finish(ErrorCode::NotCoordinator)),
+    ];
+    for (name, holder) in holders {
+        let rig = Rig::start(&[]).await;
+        // The task is at rest, and nobody else comes.
+        time::sleep(Duration::from_millis(100)).await;
+        let held = rig.hold();
+        let call = rig.submit(commit("g", 0, 1, 0));
+        let shard = Arc::clone(&rig.shard);
+        let holder = thread::spawn(move || holder(&shard));
+        drop(held);
+        let told = code(answer(call).await);
+        assert!(matches!(told, OK | ErrorCode::NotCoordinator), "{name}: {told:?}");
+        holder.join().unwrap();
     }
-    is_over.store(true, Ordering::Relaxed);
-    busy.join().unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -43,7 +43,7 @@ use crate::{
 
 const NODE: NodeId = NodeId(1);
 /// More than anything here takes.
-pub const LONG: Duration = Duration::from_secs(30);
+const LONG: Duration = Duration::from_secs(30);
 
 /// This machine's, which a test may set.
 #[derive(Default)]
