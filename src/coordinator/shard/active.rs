@@ -75,10 +75,10 @@ impl Active {
         if step.abs() > CLOCK_STEP_MS {
             self.put_off(step);
         }
-        // What members have sent meanwhile is not read yet: they would all be taken for dead.
+        // What members have sent meanwhile is not read yet, which takes a moment: they would all be taken for dead.
         let late = self.wakes_at.map_or(0, |at| wall.0.saturating_sub(at.0));
         if late > STALL_MS {
-            self.put_off(late);
+            self.put_off(late.saturating_add(STALL_MS));
         }
         self.clock = Clock { wall, at };
         wall

@@ -454,3 +454,15 @@ async fn a_clock_that_is_set_neither_ends_a_session_nor_prolongs_it() {
         assert!((600..5_000).contains(&lasted.as_millis()), "{hours} h: {lasted:?}");
     }
 }
+
+/// Members were not heard where the process was stopped: what they sent meanwhile has yet to be read.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_does_not_end_before_its_member_can_be_heard_after_a_stall() {
+    let rig = Rig::start_with(sessions()).await;
+    let heard = group_of_one(&rig, 200).await;
+    let held = rig.hold();
+    thread::sleep(Duration::from_millis(1_500));
+    drop(held);
+    let lasted = lasts(&rig, heard).await;
+    assert!((2_300..6_000).contains(&lasted.as_millis()), "{lasted:?}");
+}
