@@ -39,22 +39,26 @@ enum Event {
 impl Shard {
     /// Loads the log, and does what has no caller, until the shard ends.
     pub async fn attend(self: Arc<Self>) {
+        let mut writing = None;
         loop {
             match self.next_event().await {
                 Event::Load => self.load().await,
                 Event::Look => self.work_off(),
                 Event::WriteView => {
-                    let writing = self.write_view();
-                    tokio::task::spawn_blocking(writing);
+                    writing = Some(tokio::task::spawn_blocking(self.write_view()));
                 }
                 Event::Committed(result) => self.committed(result),
                 Event::End => break,
             }
         }
-        let writing = self.write_view();
+        // Else a view that has what follows might miss what was to be in it before.
+        if let Some(writing) = writing {
+            let _ = writing.await;
+        }
+        let last = self.write_view();
         // Nobody is answered any more, so that nothing is added to what is written here.
         self.finish(ErrorCode::NotCoordinator);
-        let _ = tokio::task::spawn_blocking(writing).await;
+        let _ = tokio::task::spawn_blocking(last).await;
     }
 
     /// Takes what the view does not have, for the caller to write where it may take its time.
