@@ -130,7 +130,8 @@ impl Layers {
     /// its layer goes before.
     ///
     /// A name in a file that nobody knows, and that is near to none that is known, belongs to something else: to a plugin, or to
-    /// a distribution of Kafka with settings of its own. Kafka ignores it; so do we, and say so. A slip is refused.
+    /// a distribution of Kafka with settings of its own. Kafka ignores it; so do we, and say so. A slip is refused, and so is what is
+    /// no name, since such a file is likely to be something else.
     ///
     /// # Errors
     /// Everything that is wrong with them, so that one start tells all.
@@ -145,7 +146,9 @@ impl Layers {
                     settings.values.insert(name, (value, origin));
                 }
                 Ok(Judged::NoMeaning(why)) => warnings.push((origin, format!("{name} has no meaning here: {why}"))),
-                Err(ConfigError::Unknown { nearest: None, .. }) if matches!(origin, Origin::File { .. }) => {
+                Err(ConfigError::Unknown { nearest: None, .. })
+                    if matches!(origin, Origin::File { .. }) && is_a_name(&name) =>
+                {
                     warnings.push((origin, format!("{name} is no setting of a broker: ignored")));
                 }
                 Err(error) => self.problems.push(Problem { origin: Some(origin), error }),
@@ -175,6 +178,12 @@ fn judge(name: &str, text: &str) -> Result<Judged, ConfigError> {
         }
         None => Err(ConfigError::Unknown { name: name.to_owned(), nearest: table::did_you_mean(name) }),
     }
+}
+
+/// Whether it is made as the names of settings are: words with dots in between.
+fn is_a_name(name: &str) -> bool {
+    let is_word = |word: &str| !word.is_empty() && word.chars().all(|c| c.is_ascii_alphanumeric() || "-_".contains(c));
+    name.contains('.') && name.split('.').all(is_word)
 }
 
 /// Adds to a layer, whose last word counts, as with Kafka: who writes to the end of a file means it. What was said before is
@@ -284,6 +293,9 @@ mod tests {
             ]
         );
         assert_eq!(finish("", &["foo.bar=1"]).unwrap_err(), ["--set: unknown setting foo.bar"]);
+        for line in ["Dear Felice", "greetings=1", "a..b=1", ".=1", "k\u{e4}fer.haus=1", "{\"a.b\":1}"] {
+            assert_eq!(finish(line, &[]).unwrap_err().len(), 1, "{line}");
+        }
     }
 
     #[test]
