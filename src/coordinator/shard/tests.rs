@@ -342,7 +342,8 @@ async fn many_at_once_are_each_answered_once_and_as_the_log_has_it() {
 /// Who comes while somebody has the lock for something else than the queue goes away again, and is not forgotten.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_comes_while_the_lock_is_held_is_answered() {
-    let holders: [(&str, fn(&Arc<Shard>)); 3] = [
+    type Holder = fn(&Arc<Shard>);
+    let holders: [(&str, Holder); 3] = [
         ("the view was written", |shard| shard.allow_view(usize::MAX)),
         ("somebody looks", |shard| drop(shard.seen())),
         ("the end", |shard| shard.finish(ErrorCode::NotCoordinator)),
