@@ -16,8 +16,8 @@ pub fn handle(cx: &Context<'_>, mut request: OffsetDeleteRequest) -> Answer<Offs
 
 /// Takes out partitions that do not exist, and answers with all of them, of which those that are left have no error so far.
 fn check(image: &Image, topics: &mut Vec<OffsetDeleteRequestTopic>) -> Vec<OffsetDeleteResponseTopic> {
-    // As Kafka, which answers by partitions.
-    topics.retain(|topic| !topic.partitions.is_empty());
+    // Kafka tells nothing of these.
+    topics.retain(|topic| !topic.partitions.is_empty() || image.topic(&topic.name).is_none());
     let check = |topic: &mut OffsetDeleteRequestTopic| {
         let found = image.topic(&topic.name);
         let exists = |partition: &OffsetDeleteRequestPartition| {
@@ -92,7 +92,7 @@ pub mod tests {
             partitions: partitions.iter().map(partition).collect(),
             ..OffsetDeleteRequestTopic::default()
         };
-        let mut topics = vec![topic("c", &[0]), topic("b", &[]), topic("a", &[2, 1])];
+        let mut topics = vec![topic("c", &[0]), topic("b", &[]), topic("d", &[]), topic("a", &[2, 1])];
         let checked = check(&image(), &mut topics);
         assert_eq!(topics, [topic("a", &[1])]);
         let told = OffsetDeleteResponse {
@@ -108,6 +108,8 @@ pub mod tests {
             ..OffsetDeleteResponse::default()
         };
         let merged = merge(checked.clone(), told);
+        let names: Vec<&str> = merged.topics.iter().map(|topic| topic.name.as_str()).collect();
+        assert_eq!(names, ["c", "d", "a"]);
         let codes: Vec<i16> =
             merged.topics.iter().flat_map(|topic| topic.partitions.iter().map(|p| p.error_code)).collect();
         assert_eq!(codes, [3, 3, 86]);
