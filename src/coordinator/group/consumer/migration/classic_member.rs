@@ -97,7 +97,7 @@ impl GroupMachine {
         if !downgrades || is_assigned {
             self.reconcile(cx, group_id, &member_id, change.any(), Some(&owned))?;
         }
-        let answer = JoinGroupResponse {
+        let mut answer = JoinGroupResponse {
             member_id: member_id.to_string(),
             generation_id: self.state.consumer.get(group_id).map_or(0, |group| group.member_epoch(&member_id)),
             protocol_type: Some(CONSUMER.to_owned()),
@@ -111,6 +111,10 @@ impl GroupMachine {
         if downgrades && self.downgrade(cx, group_id, &[], leader) {
             if let Some(told) = leader.and_then(|leader| self.back_in_classic(group_id, leader)) {
                 return Ok(told);
+            }
+            // By that it is known when it syncs, and is told to join with all others.
+            if let Some(group) = self.classic_group(group_id) {
+                answer.generation_id = group.generation();
             }
         } else {
             let (group, member): (Arc<str>, Arc<str>) = (group_id.into(), member_id);

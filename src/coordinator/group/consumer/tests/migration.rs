@@ -565,6 +565,22 @@ fn a_static_member_that_goes_back_waits_for_what_others_have_to_give_up() {
 }
 
 #[test]
+fn a_static_member_that_wants_something_else_in_the_classic_protocol_is_told_to_join_again_when_it_syncs() {
+    let mut bench = Bench::new();
+    bench.topic("t", 2);
+    bench.topic("u", 2);
+    Member::fixed("c", "i", &["t"]).join(&mut bench);
+    let mut a = Classic::new(&["u"]);
+    a.id = "c".to_owned();
+    a.instance_id = Some("i".to_owned());
+    let answer = a.begin_join(&mut bench).unwrap_err();
+    a.joined(&answer);
+    assert!(bench.machine.state().classic.contains_key("g"));
+    assert_eq!(a.sync(&mut bench), ErrorCode::RebalanceInProgress);
+    assert_eq!(a.heartbeat(&mut bench), ErrorCode::RebalanceInProgress);
+}
+
+#[test]
 fn what_a_leader_gave_to_two_is_one_members() {
     let mut bench = Bench::new();
     bench.topic("t", 2);
