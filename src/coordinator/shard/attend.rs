@@ -51,18 +51,22 @@ impl Shard {
                 Event::End => break,
             }
         }
-        // Else a view that has what follows might miss what was to be in it before.
-        if let Some(writing) = writing {
-            let _ = writing.await;
-        }
+        let in_flight = writing.filter(|writing| !writing.is_finished());
         let last = self.write_view();
         // Nobody is answered any more, so that nothing is added to what is written here.
         self.finish(ErrorCode::NotCoordinator);
-        let _ = tokio::task::spawn_blocking(last).await;
+        let was_written = match in_flight {
+            Some(writing) => writing.await.unwrap_or(false),
+            None => true,
+        };
+        // Else the view would tell of a position, and not have all that was before it.
+        if was_written {
+            let _ = tokio::task::spawn_blocking(last).await;
+        }
     }
 
-    /// Takes what the view does not have, for the caller to write where it may take its time.
-    fn write_view(self: &Arc<Self>) -> impl FnOnce() + Send + use<> {
+    /// Takes what the view does not have, for the caller to write where it may take its time. What that returns is whether it could.
+    fn write_view(self: &Arc<Self>) -> impl FnOnce() -> bool + Send + use<> {
         let mut taken = None;
         if let Core::Active(active) = &mut *self.core.lock() {
             // A transaction that is open would be missing from it.
@@ -73,7 +77,10 @@ impl Shard {
         }
         let shard = Arc::clone(self);
         move || {
-            let Some((changes, position, resets)) = taken else { return shard.allow_view(VIEW_BATCH) };
+            let Some((changes, position, resets)) = taken else {
+                shard.allow_view(VIEW_BATCH);
+                return true;
+            };
             let written = match shard.journal.partition.flush_for_view() {
                 // Then the log may not have them, and its groups are loaded anew.
                 _ if shard.journal.partition.resets() != resets => Err("the log was opened again".to_owned()),
@@ -83,7 +90,10 @@ impl Shard {
                 Ok(_) => Err("it was not flushed".to_owned()),
                 Err(error) => Err(error.to_string()),
             };
-            let Err(why) = written else { return shard.allow_view(VIEW_BATCH) };
+            let Err(why) = written else {
+                shard.allow_view(VIEW_BATCH);
+                return true;
+            };
             debug!(partition = %shard.journal.partition.name(), "the view was not written, and will be later: {why}");
             let mut core = shard.core.lock();
             if let Core::Active(active) = &mut *core
@@ -96,6 +106,7 @@ impl Shard {
             }
             drop(core);
             shard.work_off();
+            false
         }
     }
 
