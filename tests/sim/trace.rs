@@ -1,14 +1,23 @@
 //! What a run did: its last steps to show where it failed, and a digest of all of them to compare runs by.
 
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, env, fmt};
 
+/// How many of the last steps are shown, unless `FELICE_SIM_STEPS` says.
 const SHOWN: usize = 60;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trace {
+    shown: usize,
     last: VecDeque<String>,
     lines: u64,
     digest: u64,
+}
+
+impl Default for Trace {
+    fn default() -> Trace {
+        let shown = env::var("FELICE_SIM_STEPS").ok().and_then(|steps| steps.parse().ok());
+        Trace { shown: shown.unwrap_or(SHOWN), last: VecDeque::new(), lines: 0, digest: 0 }
+    }
 }
 
 impl Trace {
@@ -19,7 +28,7 @@ impl Trace {
             self.digest = (self.digest ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
         }
         self.lines += 1;
-        if self.last.len() == SHOWN {
+        if self.last.len() >= self.shown {
             self.last.pop_front();
         }
         self.last.push_back(line);
