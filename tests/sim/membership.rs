@@ -26,6 +26,12 @@ impl Cluster {
                 self.trace.note(format_args!("{}: was the last in sync; from {flushed} on is excused", at + 1));
                 self.acknowledged.excuse_from(flushed);
                 self.vanished.excuse_from(flushed);
+                // What it fetched was compacted by what it has then lost.
+                if flushed < self.nodes[at].leaders_took_for_safe {
+                    self.nodes[at].cut_compacted = true;
+                    self.acknowledged.excuse_compacted();
+                    self.vanished.excuse_compacted();
+                }
             }
         }
         self.version += 1;

@@ -64,6 +64,8 @@ pub struct Node {
     pub(super) compacted: Offset,
     /// What a compaction took for safe from being lost ended here.
     pub(super) taken_for_safe: Offset,
+    /// The same of leaders that it has fetched from, after they had compacted.
+    pub(super) leaders_took_for_safe: Offset,
     /// It was lost all the same, with all that was in sync: producers' last batches before that may be gone by then.
     pub(super) cut_compacted: bool,
     /// All that each view was made of, as it was then, by its generation.
@@ -127,6 +129,7 @@ impl Node {
             dropped: Offset::ZERO,
             compacted: Offset::ZERO,
             taken_for_safe: Offset::ZERO,
+            leaders_took_for_safe: Offset::ZERO,
             cut_compacted: false,
             applied: Vec::new(),
         }

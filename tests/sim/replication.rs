@@ -97,10 +97,12 @@ impl Cluster {
 
     fn fetch_from(&mut self, at: usize, from: usize, position: Offset) -> Result<(), Violation> {
         let max_bytes = self.random.between(1, 10_000) as usize;
-        let leader = self.nodes[from].running.as_mut().expect("it leads");
+        let leader = self.nodes[from].running.as_ref().expect("it leads");
         let slice = leader.log.read(position, max_bytes, leader.log.log_end(), true);
         let slice = slice.map_err(|error| Violation::new("whole", error.to_string()))?;
         let log_start = leader.log.log_start();
+        let (taken_for_safe, before) = (self.nodes[from].taken_for_safe, self.nodes[from].leaders_took_for_safe);
+        let leader = self.nodes[from].running.as_mut().expect("it leads");
         leader.replica.note_fetch(NodeId(at as i32 + 1), position);
         let high_watermark = leader.replica.high_watermark();
         self.fetched_in.insert((from, at), self.nodes[at].incarnation);
@@ -125,6 +127,8 @@ impl Cluster {
         match result {
             Ok(()) => {
                 self.nodes[at].follow_log_start(log_start);
+                let known = &mut self.nodes[at].leaders_took_for_safe;
+                *known = (*known).max(taken_for_safe).max(before);
                 self.after(at, &what, Ok(()))
             }
             Err(ReplicateError::Log(error)) => self.after(at, &what, Err(error.into())),
