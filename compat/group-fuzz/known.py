@@ -4,46 +4,149 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 UNANSWERED = "no answer"
-UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS = 25, 27
+UNKNOWN_SERVER_ERROR, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND, GROUP_MAX_SIZE_REACHED = -1, 25, 27, 69, 81
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
     reason: str
-    apis: tuple
-    covers: Callable  # of the two answers, and of who led the group last, or None
+    api: str = ""
+    covers: Callable = None  # takes the world, the step, and both answers
     ends_round: bool = False  # where the two groups are not the same any more
 
 
-def left_waiting(tested, kafka, leader):
-    return kafka == UNANSWERED and isinstance(tested, dict) and tested["ErrorCode"] in (UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS)
+def has(answer, **fields):
+    return isinstance(answer, dict) and all(answer.get(name, "") == value for name, value in fields.items())
 
 
-def another_leader(tested, kafka, leader):
-    if not all(isinstance(each, dict) and each["ErrorCode"] == 0 for each in (tested, kafka)):
+def but_for(answer, *names):
+    return {name: value for name, value in answer.items() if name not in names}
+
+
+def left_waiting(world, step, tested, kafka):
+    return kafka == UNANSWERED and (has(tested, ErrorCode=UNKNOWN_MEMBER_ID) or has(tested, ErrorCode=REBALANCE_IN_PROGRESS))
+
+
+def another_leader(world, step, tested, kafka):
+    if not (has(tested, ErrorCode=0) and has(kafka, ErrorCode=0)) or tested["Leader"] == kafka["Leader"]:
         return False
-    is_new = leader is not None and leader not in (tested["Leader"], kafka["Leader"])
-    return is_new and tested["Leader"] != kafka["Leader"] and without(tested) == without(kafka)
+    last = world.leaders.get(step.slot[0])
+    is_new = last and last not in (tested["Leader"], kafka["Leader"])
+    return is_new and but_for(tested, "Leader", "Members") == but_for(kafka, "Leader", "Members")
 
 
-def without(answer):
-    return {key: each for key, each in answer.items() if key not in ("Leader", "Members")}
+def thrown_out_with_partitions(world, step, tested, kafka):
+    says_what_it_has = any(getattr(each["Metadata"], "owned", ()) for each in step.fields["Protocols"][:1])
+    return says_what_it_has and has(tested, ErrorCode=UNKNOWN_MEMBER_ID) and has(kafka, ErrorCode=0, Leader="")
 
+
+def generation_before(world, step, tested, kafka):
+    both = has(tested, ErrorCode=0) and has(kafka, ErrorCode=0, Leader="") and "GroupInstanceId" in step.fields
+    return both and tested["GenerationId"] > kafka["GenerationId"] and but_for(tested, "GenerationId") == but_for(kafka, "GenerationId")
+
+
+def converted_with_old_subscription(world, step, tested, kafka):
+    are_sound = has(tested, ErrorCode=0) and has(kafka, ErrorCode=0) and step.fields["MemberEpoch"] == 0
+    return world.was_classic and are_sound and tested["MemberEpoch"] == kafka["MemberEpoch"] + 1
+
+
+def not_converted(world, step, tested, kafka):
+    return world.was_classic and step.fields["MemberEpoch"] == 0 and tested["ErrorCode"] in (0, GROUP_ID_NOT_FOUND) and has(kafka, ErrorCode=UNKNOWN_SERVER_ERROR)
+
+
+def told_of_no_rebalance(world, step, tested, kafka):
+    return tested == UNANSWERED and has(kafka, ErrorCode=REBALANCE_IN_PROGRESS) and world.last_codes.get("ConsumerGroupHeartbeat") == GROUP_ID_NOT_FOUND
+
+
+def joined_without_the_last(world, step, tested, kafka):
+    return has(tested, ErrorCode=0) and kafka == UNANSWERED and world.last_codes.get("JoinGroup") == GROUP_MAX_SIZE_REACHED
+
+
+def was_made_of_offsets(world, group):
+    """Whether a group of Kafka's may be left of offsets that were deleted."""
+    return any(step.api == "OffsetDelete" for step in world.steps) and not world.has_offsets(group)
+
+
+def gone_from_list(world, step, tested, kafka):
+    gone = [each for each in kafka["Groups"] if each not in tested["Groups"]]
+    are_left = all(each["ProtocolType"] == "" and was_made_of_offsets(world, each["GroupId"]) for each in gone)
+    return are_left and but_for(tested, "Groups") == but_for(kafka, "Groups") and len(tested["Groups"]) + len(gone) == len(kafka["Groups"])
+
+
+def gone_from_description(world, step, tested, kafka):
+    pairs = list(zip(*(sorted(answer["Groups"], key=lambda each: each["GroupId"]) for answer in (tested, kafka))))
+    return all(
+        mine == its or mine["GroupState"] == "Dead" and has(its, ErrorCode=0, GroupState="Empty", ProtocolType="") and was_made_of_offsets(world, its["GroupId"])
+        for mine, its in pairs
+    )
+
+
+def gone_before_deleted(world, step, tested, kafka):
+    pairs = list(zip(*(sorted(answer["Results"], key=lambda each: each["GroupId"]) for answer in (tested, kafka))))
+    return all(mine == its or has(mine, ErrorCode=GROUP_ID_NOT_FOUND) and has(its, ErrorCode=0) and was_made_of_offsets(world, its["GroupId"]) for mine, its in pairs)
+
+
+def gone_before_its_offsets(world, step, tested, kafka):
+    return has(tested, ErrorCode=GROUP_ID_NOT_FOUND) and has(kafka, ErrorCode=0) and was_made_of_offsets(world, step.fields["GroupId"].on(world, 1))
+
+
+MADE_OF_OFFSETS = (
+    "A group that is made of offsets only goes with the last of them; Kafka shows it as empty until it looks for expired ones, or restarts."
+)
+LEFT_WAITING = "Who leaves, or is replaced, while it waits for others is told so at once; Kafka forgets that it waits and lets it time out."
+NO_REBALANCE = "Where a classic group cannot become a consumer group, nothing happens; Kafka has told those who wait to join again by then."
+ORDER = Known("An id that a consumer group makes is random, and who is given what goes by the order of ids.", ends_round=True)
+OF_UNANSWERED = (left_waiting, told_of_no_rebalance, joined_without_the_last)
 
 KNOWN = [
-    Known(
-        "Who leaves, or is replaced, while it waits for others is told so at once; Kafka forgets that it waits and lets it time out.",
-        ("JoinGroup", "SyncGroup"),
-        left_waiting,
-    ),
+    Known(LEFT_WAITING, "JoinGroup", left_waiting),
+    Known(LEFT_WAITING, "SyncGroup", left_waiting),
     Known(
         "Where the leader has gone, Kafka has the member lead that comes first by the hash of its id, which is random.",
-        ("JoinGroup",),
+        "JoinGroup",
         another_leader,
         ends_round=True,
     ),
+    Known(
+        "Who is no member of a consumer group and says that it has partitions was thrown out: it has to let go of them first. Kafka takes it in.",
+        "JoinGroup",
+        thrown_out_with_partitions,
+        ends_round=True,
+    ),
+    Known(
+        "A static member that comes to the classic protocol with another subscription is told its group's generation; Kafka tells it an older one.",
+        "JoinGroup",
+        generation_before,
+        ends_round=True,
+    ),
+    Known(
+        "A classic group that becomes a consumer group rebalances; Kafka's does not where who joins brings no new subscription.",
+        "ConsumerGroupHeartbeat",
+        converted_with_old_subscription,
+        ends_round=True,
+    ),
+    Known(
+        "Kafka fails with UNKNOWN_SERVER_ERROR on making a consumer group of some classic groups that are about to rebalance.",
+        "ConsumerGroupHeartbeat",
+        not_converted,
+        ends_round=True,
+    ),
+    Known(
+        "Where the last one that a rebalance waits for is refused, because the group is too large, the others have all joined; Kafka waits on.",
+        "JoinGroup",
+        joined_without_the_last,
+        ends_round=True,
+    ),
+    Known(NO_REBALANCE, "JoinGroup", told_of_no_rebalance, ends_round=True),
+    Known(NO_REBALANCE, "SyncGroup", told_of_no_rebalance, ends_round=True),
+    Known(MADE_OF_OFFSETS, "ListGroups", gone_from_list),
+    Known(MADE_OF_OFFSETS, "DescribeGroups", gone_from_description),
+    Known(MADE_OF_OFFSETS, "DeleteGroups", gone_before_deleted),
+    Known(MADE_OF_OFFSETS, "OffsetDelete", gone_before_its_offsets),
 ]
 
 
-def known(api, tested, kafka, leader):
-    return next((each for each in KNOWN if api in each.apis and each.covers(tested, kafka, leader)), None)
+def known(world, step, tested, kafka):
+    are_answers = isinstance(tested, dict) and isinstance(kafka, dict)
+    fitting = (each for each in KNOWN if each.api == step.api and (are_answers or each.covers in OF_UNANSWERED))
+    return next((each for each in fitting if each.covers(world, step, tested, kafka)), None)

@@ -77,8 +77,8 @@ def main():
                 print(f"  FAIL {panics} panics\n{tested.log_tail()}")
             for side in sides:
                 side.hang_up_all()
-    for each, count in met.items():
-        print(f"  known, {count} times: {each.reason}")
+    for reason in dict.fromkeys(each.reason for each in met):
+        print(f"  known, {sum(count for each, count in met.items() if each.reason == reason)} times: {reason}")
     print(f"  {rounds} rounds, {wrong} with differences; " + ", ".join(f"{count} {what}" for what, count in counts.most_common()))
     sys.exit(1 if wrong or panics else 0)
 
@@ -95,7 +95,7 @@ def play(seed, chosen, sides, met, counts):
     """One round; returns whether both brokers agree."""
     kind = chosen.kind or list(KINDS)[seed % len(KINDS)]
     start = time.monotonic()
-    world = run(seed, kind, sides, met, chosen.steps, KILL_CHANCE if chosen.kill else 0)
+    world = run(f"seed-{seed}", seed, kind, sides, met, chosen.steps, KILL_CHANCE if chosen.kill else 0)
     counts.update(step.api for step in world.steps)
     took = f"{len(world.steps)} steps, {time.monotonic() - start:.1f} s"
     if chosen.show:
@@ -107,7 +107,7 @@ def play(seed, chosen, sides, met, counts):
     words = f"--seed {seed} --rounds 1 --kind {kind} --steps {chosen.steps}{' --kill' if chosen.kill else ''}"
     words += "".join(f" --set {each}" for each in chosen.set) + (f" --plant {chosen.plant}" if chosen.plant else "")
     print(f"       the same again: scripts/compat group-fuzz {words}")
-    smallest = shrunk(world, sides, met)
+    smallest = shrunk(world, sides)
     if smallest:
         print(f"       {len(smallest.steps)} steps are enough, with their answers:")
     else:
@@ -118,10 +118,10 @@ def play(seed, chosen, sides, met, counts):
     return False
 
 
-def run(seed, kind, sides, met, steps, kill_chance=0.0):
-    """Plays a round up to the first difference, and looks at everything at its end; returns its world."""
+def run(tag, seed, kind, sides, met, steps, kill_chance=0.0):
+    """Plays a round up to the first difference, and looks at everything at its end; returns its world, whose groups are named by `tag`."""
     rng = random.Random(seed)
-    world = World(f"s{seed}", sides, met)
+    world = World(tag, sides, met)
     chances = Random(rng, world, kind)
     while len(world.steps) < steps and not world.is_over:
         if rng.random() < kill_chance:
@@ -144,7 +144,8 @@ def plant_each(seed, sides, met):
     missed = []
     for name, mistake in PLANTS.items():
         sides[0].mistake = mistake
-        worlds = (run(f"{seed}-{name}-{n}", kind, sides, met, 60) for n in range(ROUNDS_OF_PLANT) for kind in KINDS)
+        rounds = ((n, kind) for n in range(ROUNDS_OF_PLANT) for kind in KINDS)
+        worlds = (run(f"planted-{name}-{n}-{kind}", seed + n, kind, sides, met, 60) for n, kind in rounds)
         if not any(world.difference for world in worlds):
             missed.append(name)
     sides[0].mistake = None

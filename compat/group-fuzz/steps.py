@@ -101,6 +101,8 @@ def join(by):
     instance = by.known.instance or (rng.choice(INSTANCES) if by.is_one_in(2) else None)
     if by.is_one_in(20):
         instance = rng.choice([*INSTANCES, ""])
+    if by.kind == "mixed" and fields["MemberId"] == "" and not by.is_one_in(6):
+        version, instance = max(4, version), None  # an id of a consumer group, which is left alone where its place in the order is by chance
     if version >= 5 and instance is not None:
         fields["GroupInstanceId"] = instance
     if version >= 8:
@@ -168,7 +170,12 @@ def consumer_heartbeat(by):
     if begins:
         fields["TopicPartitions"] = []
         instance = instance or (rng.choice(INSTANCES) if by.is_one_in(2) else None)
-    if by.is_one_in(25):
+    # Who is a member and comes back with another instance id confuses Kafka: the one that it had is never free again, and it is given
+    # nothing until the group rebalances. No client does this.
+    is_settled = begins and by.slot in by.world.ids[0]
+    if is_settled:
+        instance = by.known.instance
+    elif by.is_one_in(25):
         instance = rng.choice([*INSTANCES, ""])
     if instance is not None:
         fields["InstanceId"] = instance

@@ -14,7 +14,6 @@ from said import assigned, name, on
 
 GROUPS, SLOTS = 2, 5
 QUIET_S = 0.05  # after this, what waits is taken to wait for another request
-LIMIT_S = 10
 LIMIT_OF_KNOWN_S = 1.5
 SHOWN = 6
 MEMBER_ID_REQUIRED = 79
@@ -46,19 +45,31 @@ class Asked:
     def missing(self):
         return sum(each is None for each in self.answers)
 
+    def close(self):
+        """Hangs up where no answer has come."""
+        for line, answer in zip(self.lines, self.answers):
+            if answer is None:
+                line.close()
+
 
 class World:
     """One round. Invariant: until `difference` is set or `is_over`, both sides have answered the same, but for known differences.
 
-    A member's made id is random, and a broker may go by the order of ids; so each JoinGroup comes with a client id of its own,
-    which an id begins with. Then the order is the same on both."""
+    A member's made id is random, and the brokers go by the order of ids. So each JoinGroup comes with a client id of its own, which
+    its id begins with in a classic group: the order is the same on both. In a consumer group nothing comes before the random
+    part: an id that has another place in the order on each is not used, and where it is a member already, the round is over."""
 
-    def __init__(self, tag, sides, met):
-        self.tag, self.sides, self.met = tag, sides, met
+    def __init__(self, tag, sides, met, limit_s=10):
+        self.tag, self.sides, self.met, self.limit_s = tag, sides, met, limit_s
         self.slots = {(g, n): Slot() for g in range(GROUPS) for n in range(SLOTS)}
         self.ids = [{}, {}]  # for each side: slot -> its id
         self._names = [{}, {}]  # for each side: id that it made -> what it is called here
-        self._born, self._leaders = Counter(), {}
+        self._used = [[set(), set()] for _ in range(GROUPS)]  # of each group, for each side: the ids of its members so far
+        self._born = Counter()
+        self.leaders = {}  # group -> who led it last
+        self.may_be_classic = set()
+        self.was_classic = False  # whether the group of the last heartbeat of the consumer protocol may have been, before it
+        self.last_codes = {}  # API -> the error code that it was answered with last
         self._waiting = []
         self.steps, self.told = [], []  # of each step; what was answered and when, as lines
         self.difference, self.is_over = None, False  # (api, text)
@@ -69,8 +80,7 @@ class World:
 
     def close(self):
         for asked in self._waiting:
-            for line in asked.lines:
-                line.close()
+            asked.close()
         self._waiting = []
 
     # Asking.
@@ -100,7 +110,7 @@ class World:
             uneven = [each for each in self._waiting if each.missing() == 1]
             if not uneven and now > quiet + QUIET_S:
                 break
-            limit = LIMIT_OF_KNOWN_S if uneven and all(self._known(each) for each in uneven) else LIMIT_S
+            limit = LIMIT_OF_KNOWN_S if uneven and all(self._known(each) for each in uneven) else self.limit_s
             if uneven and now > start + limit:
                 break
             if self._poll():
@@ -113,9 +123,7 @@ class World:
                     return
         for asked in [each for each in self._waiting if each.missing() == 1]:
             self._waiting.remove(asked)
-            for line, answer in zip(asked.lines, asked.answers):
-                if answer is None:
-                    line.close()
+            asked.close()
             self._compare(asked)
 
     def _poll(self):
@@ -181,10 +189,35 @@ class World:
             return
         if any(each["MemberId"] not in names for each, names in zip(answers, self._names)):
             self._born[step.slot] += 1
-        for answer, ids, names in zip(answers, self.ids, self._names):
-            ids[step.slot] = answer["MemberId"]
+        for answer, names in zip(answers, self._names):
             if MADE_ID.search(answer["MemberId"]):
                 names.setdefault(answer["MemberId"], f"made id {self._born[step.slot]} of {name(step.slot)}")
+        used = [{*ids, answer["MemberId"]} for ids, answer in zip(self._used[step.slot[0]], answers)]
+        orders = [[names.get(each, each) for each in sorted(ids)] for ids, names in zip(used, self._names)]
+        if orders[0] != orders[1]:
+            if all(answer["ErrorCode"] == MEMBER_ID_REQUIRED for answer in answers):
+                return
+            self.is_over = True
+            self.met[known.ORDER] += 1
+        self._used[step.slot[0]] = used
+        for answer, ids in zip(answers, self.ids):
+            ids[step.slot] = answer["MemberId"]
+
+    def _learn_kind(self, step, answer):
+        """Keeps track of which groups may be classic ones: a group can become one whenever a member goes or is replaced."""
+        if step.api == "ConsumerGroupHeartbeat":
+            self.was_classic = step.slot[0] in self.may_be_classic
+        if isinstance(answer, dict) and "ErrorCode" in answer:
+            self.last_codes[step.api] = answer["ErrorCode"]
+        if step.slot is None or not isinstance(answer, dict) or answer["ErrorCode"]:
+            if step.api == "LeaveGroup":
+                self.may_be_classic.update(range(GROUPS))
+        elif step.api == "JoinGroup" and not answer["Leader"] and step.fields.get("GroupInstanceId") is None:
+            self.may_be_classic.discard(step.slot[0])
+        elif step.api == "ConsumerGroupHeartbeat" and answer["MemberEpoch"] > 0:
+            self.may_be_classic.discard(step.slot[0])
+        else:
+            self.may_be_classic.add(step.slot[0])
 
     # Comparing.
 
@@ -194,14 +227,15 @@ class World:
         self._learn_ids(step, answers)
         tested, kafka = (self._plain(n, step.api, answer) for n, answer in enumerate(answers))
         self.told.append(f"      {step.api}{'' if step.slot is None else ' by ' + name(step.slot)}: {tested}")
+        self._learn_kind(step, kafka)
         if tested != kafka:
             self.told.append(f"      Kafka: {kafka}")
             self._differ(step, tested, kafka)
         elif step.api == "JoinGroup" and isinstance(kafka, dict) and kafka["ErrorCode"] == 0:
-            self._leaders[step.fields["GroupId"]] = kafka["Leader"]
+            self.leaders[step.slot[0]] = kafka["Leader"]
 
     def _differ(self, step, tested, kafka):
-        meant = known.known(step.api, tested, kafka, self._leaders.get(step.fields.get("GroupId")))
+        meant = known.known(self, step, tested, kafka)
         if meant:
             self.met[meant] += 1
             self.is_over = self.is_over or meant.ends_round
@@ -214,12 +248,18 @@ class World:
 
     def _known(self, asked):
         answers = [UNANSWERED if each is None else self._plain(n, asked.step.api, each) for n, each in enumerate(asked.answers)]
-        return known.known(asked.step.api, *answers, None)
+        return known.known(self, asked.step, *answers)
+
+    def has_offsets(self, group):
+        """Whether Kafka has committed offsets of a group, by its name."""
+        told = self.sides[1].call("OffsetFetch", 8, {"Groups": [{"GroupId": group, "Topics": None}]})["Groups"][0]
+        return bool(told["Topics"])
 
     def _plain(self, n, api, answer):
         """The answer with all replaced that has to differ, in an order that does not depend on that."""
         if api == "ListGroups" and isinstance(answer, dict):
-            answer = {**answer, "Groups": [each for each in answer["Groups"] if each["GroupId"].startswith(f"{self.tag}-")]}
+            own = [self.group(number) for number in range(GROUPS)]
+            answer = {**answer, "Groups": [each for each in answer["Groups"] if each["GroupId"] in own]}
         return self._replaced(n, answer)
 
     def _replaced(self, n, value, field=""):
