@@ -4,7 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 UNANSWERED = "no answer"
-UNKNOWN_SERVER_ERROR, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND, GROUP_MAX_SIZE_REACHED = -1, 25, 27, 69, 81
+UNKNOWN_SERVER_ERROR, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND = -1, 25, 27, 69
+MEMBER_ID_REQUIRED, GROUP_MAX_SIZE_REACHED = 79, 81
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +32,7 @@ def another_leader(world, step, tested, kafka):
     if not (has(tested, ErrorCode=0) and has(kafka, ErrorCode=0)) or tested["Leader"] == kafka["Leader"]:
         return False
     last = world.leaders.get(step.slot[0])
-    is_new = last and last not in (tested["Leader"], kafka["Leader"])
+    is_new = last not in (tested["Leader"], kafka["Leader"])
     return is_new and but_for(tested, "Leader", "Members") == but_for(kafka, "Leader", "Members")
 
 
@@ -45,9 +46,32 @@ def generation_before(world, step, tested, kafka):
     return both and tested["GenerationId"] > kafka["GenerationId"] and but_for(tested, "GenerationId") == but_for(kafka, "GenerationId")
 
 
+def told_that_it_leads(world, step, tested, kafka):
+    names = "Leader", "SkipAssignment", "Members"
+    both = has(tested, ErrorCode=0, SkipAssignment=True) and has(kafka, ErrorCode=0, Leader="") and "GroupInstanceId" in step.fields
+    return both and tested["Leader"] == tested["MemberId"] and but_for(tested, *names) == but_for(kafka, *names)
+
+
 def converted_with_old_subscription(world, step, tested, kafka):
     are_sound = has(tested, ErrorCode=0) and has(kafka, ErrorCode=0) and step.fields["MemberEpoch"] == 0
     return world.was_classic and are_sound and tested["MemberEpoch"] == kafka["MemberEpoch"] + 1
+
+
+def begun_anew(world, step, tested, kafka):
+    are_sound = has(tested, ErrorCode=0) and has(kafka, ErrorCode=0) and step.fields["MemberEpoch"] == 0
+    return are_sound and step.slot[0] in world.refused and kafka["MemberEpoch"] <= 2 < tested["MemberEpoch"]
+
+
+def forgotten_before_deleted(world, step, tested, kafka):
+    forgotten = [world.group(number) for number in world.refused]
+    pairs = list(zip(*(sorted(answer["Results"], key=lambda each: each["GroupId"]) for answer in (tested, kafka))))
+    return all(mine == its or has(mine, ErrorCode=0) and has(its, ErrorCode=GROUP_ID_NOT_FOUND, GroupId=mine["GroupId"]) and mine["GroupId"] in forgotten for mine, its in pairs)
+
+
+def not_written_yet(world, step, tested, kafka):
+    pairs = list(zip(*(sorted(answer["Groups"], key=lambda each: each["GroupId"]) for answer in (tested, kafka))))
+    is_new = world.last_codes.get("JoinGroup") == MEMBER_ID_REQUIRED
+    return is_new and all(mine == its or has(mine, GroupState="Empty", Members=[]) and has(its, GroupState="Dead") for mine, its in pairs)
 
 
 def not_converted(world, step, tested, kafka):
@@ -94,6 +118,7 @@ MADE_OF_OFFSETS = (
     "A group that is made of offsets only goes with the last of them; Kafka shows it as empty until it looks for expired ones, or restarts."
 )
 LEFT_WAITING = "Who leaves, or is replaced, while it waits for others is told so at once; Kafka forgets that it waits and lets it time out."
+FORGOTTEN = "An empty consumer group stays as it is where a member of the classic protocol is refused; Kafka has forgotten it by then."
 NO_REBALANCE = "Where a classic group cannot become a consumer group, nothing happens; Kafka has told those who wait to join again by then."
 ORDER = Known("An id that a consumer group makes is random, and who is given what goes by the order of ids.", ends_round=True)
 OF_UNANSWERED = (left_waiting, told_of_no_rebalance, joined_without_the_last)
@@ -118,6 +143,18 @@ KNOWN = [
         "JoinGroup",
         generation_before,
         ends_round=True,
+    ),
+    Known(
+        "The static member by which a group comes back to the classic protocol is told that it leads, to look for new topics; Kafka tells nobody.",
+        "JoinGroup",
+        told_that_it_leads,
+    ),
+    Known(FORGOTTEN, "ConsumerGroupHeartbeat", begun_anew, ends_round=True),
+    Known(FORGOTTEN, "DeleteGroups", forgotten_before_deleted, ends_round=True),
+    Known(
+        "A group that somebody is invited to is described at once; Kafka answers its invitation before the group is written.",
+        "DescribeGroups",
+        not_written_yet,
     ),
     Known(
         "A classic group that becomes a consumer group rebalances; Kafka's does not where who joins brings no new subscription.",

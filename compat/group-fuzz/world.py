@@ -16,7 +16,6 @@ GROUPS, SLOTS = 2, 5
 QUIET_S = 0.05  # after this, what waits is taken to wait for another request
 LIMIT_OF_KNOWN_S = 1.5
 SHOWN = 6
-MEMBER_ID_REQUIRED = 79
 # UNKNOWN_MEMBER_ID, FENCED_INSTANCE_ID, FENCED_MEMBER_EPOCH, STALE_MEMBER_EPOCH: a member of the consumer protocol begins anew.
 THROWN_OUT = (25, 82, 110, 113)
 
@@ -69,6 +68,7 @@ class World:
         self.leaders = {}  # group -> who led it last
         self.may_be_classic = set()
         self.was_classic = False  # whether the group of the last heartbeat of the consumer protocol may have been, before it
+        self.refused = set()  # groups that a member of the classic protocol was refused by since their epoch was seen
         self.last_codes = {}  # API -> the error code that it was answered with last
         self._waiting = []
         self.steps, self.told = [], []  # of each step; what was answered and when, as lines
@@ -185,7 +185,7 @@ class World:
 
     def _learn_ids(self, step, answers):
         """An id that a broker has made gets a name, which is the same on both."""
-        if step.api != "JoinGroup" or not all(isinstance(each, dict) and each["ErrorCode"] in (0, MEMBER_ID_REQUIRED) for each in answers):
+        if step.api != "JoinGroup" or not all(isinstance(each, dict) and each["ErrorCode"] in (0, known.MEMBER_ID_REQUIRED) for each in answers):
             return
         if any(each["MemberId"] not in names for each, names in zip(answers, self._names)):
             self._born[step.slot] += 1
@@ -195,7 +195,7 @@ class World:
         used = [{*ids, answer["MemberId"]} for ids, answer in zip(self._used[step.slot[0]], answers)]
         orders = [[names.get(each, each) for each in sorted(ids)] for ids, names in zip(used, self._names)]
         if orders[0] != orders[1]:
-            if all(answer["ErrorCode"] == MEMBER_ID_REQUIRED for answer in answers):
+            if all(answer["ErrorCode"] == known.MEMBER_ID_REQUIRED for answer in answers):
                 return
             self.is_over = True
             self.met[known.ORDER] += 1
@@ -209,6 +209,10 @@ class World:
             self.was_classic = step.slot[0] in self.may_be_classic
         if isinstance(answer, dict) and "ErrorCode" in answer:
             self.last_codes[step.api] = answer["ErrorCode"]
+            if step.api == "JoinGroup" and answer["ErrorCode"] == known.UNKNOWN_MEMBER_ID:
+                self.refused.add(step.slot[0])
+            elif step.api == "ConsumerGroupHeartbeat" and answer["ErrorCode"] == 0 and answer["MemberEpoch"] > 2:
+                self.refused.discard(step.slot[0])
         if step.slot is None or not isinstance(answer, dict) or answer["ErrorCode"]:
             if step.api == "LeaveGroup":
                 self.may_be_classic.update(range(GROUPS))
