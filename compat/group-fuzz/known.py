@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 UNANSWERED = "no answer"
-UNKNOWN_SERVER_ERROR, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND = -1, 25, 27, 69
+UNKNOWN_SERVER_ERROR, INCONSISTENT_GROUP_PROTOCOL, UNKNOWN_MEMBER_ID, REBALANCE_IN_PROGRESS, GROUP_ID_NOT_FOUND = -1, 23, 25, 27, 69
 MEMBER_ID_REQUIRED, GROUP_MAX_SIZE_REACHED = 79, 81
 
 
@@ -58,8 +58,18 @@ def converted_with_old_subscription(world, step, tested, kafka):
 
 
 def begun_anew(world, step, tested, kafka):
+    if step.slot[0] not in world.refused:
+        return False
+    if has(kafka, ErrorCode=GROUP_ID_NOT_FOUND):
+        return has(tested, ErrorCode=UNKNOWN_MEMBER_ID)
     are_sound = has(tested, ErrorCode=0) and has(kafka, ErrorCode=0) and step.fields["MemberEpoch"] == 0
-    return are_sound and step.slot[0] in world.refused and kafka["MemberEpoch"] <= 2 < tested["MemberEpoch"]
+    return are_sound and kafka["MemberEpoch"] <= 2 < tested["MemberEpoch"]
+
+
+def not_described(world, step, tested, kafka):
+    forgotten = [world.group(number) for number in world.refused]
+    pairs = list(zip(*(sorted(answer["Groups"], key=lambda each: each["GroupId"]) for answer in (tested, kafka))))
+    return all(mine == its or has(mine, GroupState="Empty") and has(its, ErrorCode=GROUP_ID_NOT_FOUND) and its["GroupId"] in forgotten for mine, its in pairs)
 
 
 def forgotten_before_deleted(world, step, tested, kafka):
@@ -114,6 +124,12 @@ def gone_before_its_offsets(world, step, tested, kafka):
     return has(tested, ErrorCode=GROUP_ID_NOT_FOUND) and has(kafka, ErrorCode=0) and was_made_of_offsets(world, step.fields["GroupId"].on(world, 1))
 
 
+def gone_before_joined(world, step, tested, kafka):
+    is_unsound = not step.fields["ProtocolType"] or not step.fields["Protocols"]
+    are_codes = has(tested, ErrorCode=UNKNOWN_MEMBER_ID) and has(kafka, ErrorCode=INCONSISTENT_GROUP_PROTOCOL)
+    return is_unsound and are_codes and was_made_of_offsets(world, step.fields["GroupId"].on(world, 1))
+
+
 MADE_OF_OFFSETS = (
     "A group that is made of offsets only goes with the last of them; Kafka shows it as empty until it looks for expired ones, or restarts."
 )
@@ -150,6 +166,7 @@ KNOWN = [
         told_that_it_leads,
     ),
     Known(FORGOTTEN, "ConsumerGroupHeartbeat", begun_anew, ends_round=True),
+    Known(FORGOTTEN, "ConsumerGroupDescribe", not_described, ends_round=True),
     Known(FORGOTTEN, "DeleteGroups", forgotten_before_deleted, ends_round=True),
     Known(
         "A group that somebody is invited to is described at once; Kafka answers its invitation before the group is written.",
@@ -180,6 +197,7 @@ KNOWN = [
     Known(MADE_OF_OFFSETS, "DescribeGroups", gone_from_description),
     Known(MADE_OF_OFFSETS, "DeleteGroups", gone_before_deleted),
     Known(MADE_OF_OFFSETS, "OffsetDelete", gone_before_its_offsets),
+    Known(MADE_OF_OFFSETS, "JoinGroup", gone_before_joined),
 ]
 
 
