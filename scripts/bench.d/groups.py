@@ -345,29 +345,39 @@ class Storm(threading.Thread):
 
 def storm(bench):
     section = f"p99 at 2,000 messages/s of 1 KiB, quiet and while {STORM_GROUPS:,} groups rebalance in turn, on the disk"
-    paced = {"size": 1024, "rate": 2000, "seconds": bench.args.latency_s, "skip": 1, "consume": 1}
     for number in range(bench.args.rounds):
         for kind in bench.brokers_only:
             bench.progress(f"storm, round {number + 1} of {bench.args.rounds}: {kind.name}")
             folder = bench.folder / kind.name / f"storm-{number}"
             with kind(folder, settings=TIMES) as broker:
-                groups = [f"storm-{number}" for number in range(STORM_GROUPS)]
-                list(find(broker.port, groups[:200]))
-                for name in ("quiet", "storm"):
-                    storms = [Storm(broker.port, groups[at::2]) for at in range(2)] if name == "storm" else []
-                    for each in storms:
-                        each.start()
-                    topic = f"paced-{name}"
-                    create_topic(broker, topic)
-                    told, reading = bench.measured(broker, name, "paced", topic, **paced)
-                    for each in storms:
-                        each.end()
-                    bench.add(section, f"{name}: acknowledgements", "ms", 2, kind.name, told["ack_ms"]["p99"])
-                    bench.add(section, f"{name}: end to end", "ms", 2, kind.name, told["end_to_end_ms"]["p99"])
-                    if storms:
-                        rate = sum(each.rebalances for each in storms) / reading.wall_s
-                        bench.add(section, f"{name}: rebalances", "/s", 0, kind.name, rate)
+                paced(bench, section, "quiet", broker, None)
+                paced(bench, section, "storm", broker, broker)
+                # The same groups on another broker: what it costs that somebody else uses the machine.
+                with kind(folder.with_name(f"storm-{number}-elsewhere"), settings=TIMES) as other:
+                    paced(bench, section, "storm elsewhere", broker, other)
+                shutil.rmtree(other.folder)
             shutil.rmtree(folder)
+
+
+def paced(bench, section, name, broker, stormed):
+    groups = [f"storm-{number}" for number in range(STORM_GROUPS)]
+    storms = []
+    if stormed:
+        list(find(stormed.port, groups[:200]))
+        storms = [Storm(stormed.port, groups[at::2]) for at in range(2)]
+    for each in storms:
+        each.start()
+    topic = f"paced-{name.replace(' ', '-')}"
+    create_topic(broker, topic)
+    load = {"size": 1024, "rate": 2000, "seconds": bench.args.latency_s, "skip": 1, "consume": 1}
+    told, reading = bench.measured(broker, name, "paced", topic, **load)
+    for each in storms:
+        each.end()
+    bench.add(section, f"{name}: acknowledgements", "ms", 2, broker.name, told["ack_ms"]["p99"])
+    bench.add(section, f"{name}: end to end", "ms", 2, broker.name, told["end_to_end_ms"]["p99"])
+    if storms:
+        rate = sum(each.rebalances for each in storms) / reading.wall_s
+        bench.add(section, f"{name}: rebalances", "/s", 0, broker.name, rate)
 
 
 PARTS = {"rebalance": rebalance, "commits": commits, "many-groups": many, "storm": storm}
