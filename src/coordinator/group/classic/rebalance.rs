@@ -99,7 +99,7 @@ impl ClassicGroup {
             return;
         }
         self.next_generation(turn.now);
-        tracing::info!(
+        tracing::debug!(
             group = &*self.id,
             generation = self.generation,
             members = self.members.len(),

@@ -103,7 +103,7 @@ impl ClassicGroup {
         }
         turn.write(group_record(self));
         self.enter(ClassicState::Stable, turn.now);
-        tracing::info!(group = &*self.id, generation = self.generation, "the group is stable");
+        tracing::debug!(group = &*self.id, generation = self.generation, "the group is stable");
         let mut answers = Vec::new();
         for member in self.members.values_mut() {
             if let Some(call) = member.sync.take() {
